@@ -119,6 +119,13 @@ struct ilm_presence {
 ILM_ASSERT_SIZE(struct ilm_presence, 136);
 #define ILM_PRESENCE_DEAD (1ULL << 63)
 
+/* registry/endings: when the last permitted listener of a destination ended, and whose it was. */
+struct ilm_ending {
+	__u64 ended_ns;		/* CLOCK_MONOTONIC */
+	struct ilm_identity identity;
+};
+ILM_ASSERT_SIZE(struct ilm_ending, 24);
+
 /* An owner, as rules name it: what is set has to match. */
 struct ilm_owner {
 	__u64 unit;		/* as in struct ilm_identity; 0: any */
@@ -785,6 +792,13 @@ struct ilm_listener {
 	__u64 inode;
 	__u64 cgroup;		/* cgroup v2 id */
 	struct ilm_identity identity;
+	/* CLOCK_MONOTONIC: since when its place has had listeners; 0: only the registry knows. */
+	__u64 since_ns;
+	/* What waits for the daemon: connections of TCP, bytes of UDP, and how much may. */
+	__u32 waiting;
+	__u32 waiting_max;
+	/* What found no room, or was refused for another reason; goes on from 0 after 2^32 - 1. */
+	__u32 drops;
 	__u32 device;		/* interface index of SO_BINDTODEVICE */
 	__u16 port;		/* host byte order */
 	__u8 protocol;
@@ -796,9 +810,9 @@ struct ilm_listener {
 	__u8 group_program;
 	__u16 group_size;	/* sockets of the SO_REUSEPORT group; 0: none */
 	__u8 placed;		/* 1: sk_lookup can select it from a socket map */
-	__u8 zero;
+	__u8 zero[5];
 };
-ILM_ASSERT_SIZE(struct ilm_listener, 72);
+ILM_ASSERT_SIZE(struct ilm_listener, 96);
 
 /*
  * What the probe of netfilter (bpf/registry.bpf.c, ilm_netfilter) reports about the network

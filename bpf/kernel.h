@@ -43,6 +43,10 @@ typedef struct {
 	__u32 val;
 } kgid_t;
 
+typedef struct {
+	int counter;
+} atomic_t;
+
 struct in6_addr {
 	union {
 		__be32 u6_addr32[4];
@@ -127,8 +131,25 @@ struct sock_reuseport {
 	struct sock *socks[0];
 };
 
+/* Of UDP, since Linux 6.18. */
+struct numa_drop_counters {
+	atomic_t drops0;
+	atomic_t drops1;
+};
+
+struct sk_backlog {
+	atomic_t rmem_alloc;
+};
+
 struct sock {
 	struct sock_common __sk_common;
+	atomic_t sk_drops;
+	struct numa_drop_counters *sk_drop_counters;
+	/* A struct without a name in the kernel. */
+	struct sk_backlog sk_backlog;
+	__u32 sk_ack_backlog;
+	__u32 sk_max_ack_backlog;
+	int sk_rcvbuf;
 	struct socket *sk_socket;
 	struct sock_reuseport *sk_reuseport_cb;
 	__u8 sk_userlocks : 4;

@@ -10,15 +10,40 @@
 #include "address.h"
 #include "identity.h"
 
-/* Can sk_lookup select the listener? Only the registry knows. */
+/*
+ * Can sk_lookup select the listener, and since when does one listen there? Only the registry knows.
+ */
 #ifdef ILM_TRACK_H
-#define IS_PLACED(sk) ({ \
+#define RECALL(l, sk) do { \
 	const struct ilm_tracked *known = bpf_sk_storage_get(&tracked, sk, NULL, 0); \
-	known && known->serial; \
-})
+	(l)->placed = known && known->serial; \
+	(l)->since_ns = known && known->counted && !known->connected ? known->epoch : 0; \
+} while (0)
 #else
-#define IS_PLACED(sk) false
+#define RECALL(l, sk) do { } while (0)
 #endif
+
+/* What waits for the daemon, and what found no room. */
+static __always_inline void describe_queue(struct ilm_listener *l, const struct sock *sk)
+{
+	const struct numa_drop_counters *drops;
+
+	if (l->protocol == IPPROTO_TCP) {
+		l->waiting = BPF_CORE_READ(sk, sk_ack_backlog);
+		l->waiting_max = BPF_CORE_READ(sk, sk_max_ack_backlog);
+	} else {
+		l->waiting = BPF_CORE_READ(sk, sk_backlog.rmem_alloc.counter);
+		l->waiting_max = BPF_CORE_READ(sk, sk_rcvbuf);
+	}
+	if (bpf_core_field_exists(sk->sk_drops))
+		l->drops = BPF_CORE_READ(sk, sk_drops.counter);
+	/* Since Linux 6.18, UDP counts elsewhere (net/core/sock.c, sk_drops_read). */
+	if (!bpf_core_field_exists(sk->sk_drop_counters))
+		return;
+	drops = BPF_CORE_READ(sk, sk_drop_counters);
+	if (drops)
+		l->drops = BPF_CORE_READ(drops, drops0.counter) + BPF_CORE_READ(drops, drops1.counter);
+}
 
 /*
  * A separate function also puts struct ilm_listener into the BTF, from which its TypeScript layout
@@ -57,6 +82,7 @@ static __noinline void describe(struct ilm_listener *l, struct sock *sk, __u8 pr
 		if (conn)
 			owner = conn;
 	}
+	describe_queue(l, sk);
 	identify(address_of(owner), &identity);
 	l->identity = identity;
 	l->cgroup = BPF_CORE_READ(owner, sk_cgrp_data.cgroup, kn, id);
@@ -76,7 +102,7 @@ int ilm_list_tcp(struct bpf_iter__tcp *ctx)
 	if (!sk)
 		return 0;
 	l.cookie = bpf_get_socket_cookie(sk);
-	l.placed = IS_PLACED(sk);
+	RECALL(&l, sk);
 	if (bpf_core_field_exists(sk->is_mptcp))
 		l.mptcp = sk->is_mptcp;
 	describe(&l, (struct sock *)sk, IPPROTO_TCP);
@@ -93,7 +119,7 @@ int ilm_list_udp(struct bpf_iter__udp *ctx)
 	if (!sk || sk->inet.sk.__sk_common.skc_state == TCP_ESTABLISHED)
 		return 0;
 	l.cookie = bpf_get_socket_cookie(sk);
-	l.placed = IS_PLACED(sk);
+	RECALL(&l, sk);
 	describe(&l, &sk->inet.sk, IPPROTO_UDP);
 	bpf_seq_write(ctx->meta->seq, &l, sizeof(l));
 	return 0;

@@ -33,6 +33,17 @@ struct {
 } presence SEC(".maps");
 
 /*
+ * Destination -> when its last listener ended. Writers: as of `presence`. Readers: `status`,
+ * `mappings`. LRU: of many destinations, the ones that ended first are forgotten.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct ilm_endpoint);
+	__type(value, struct ilm_ending);
+} endings SEC(".maps");
+
+/*
  * Counting filter over the endpoints: 0 means that nothing listens exactly there, without the cost
  * of the hash look-up. Writers: sock_ops, post_bind, sock_release, iterators. Readers: sk_lookup,
  * ingress.

@@ -188,9 +188,41 @@ static __always_inline bool is_permitted(const struct ilm_tracked *t, const stru
 	return permits_identity(&identity, slot->permit);
 }
 
+/* Notes that a listener ended. Not static: the verifier walks it once. */
+__noinline int note_ending(const struct ilm_endpoint *endpoint, const struct ilm_identity *identity)
+{
+	struct ilm_ending ending = {};
+	struct ilm_endpoint copy;
+
+	/* Never NULL; the verifier requires the check. */
+	if (!endpoint || !identity)
+		return 0;
+	copy = *endpoint;
+	if (!slot_of(&copy))
+		return 0;
+	ending.ended_ns = bpf_ktime_get_ns();
+	ending.identity = *identity;
+	bpf_map_update_elem(&endings, &copy, &ending, BPF_ANY);
+	return 1;
+}
+
+/*
+ * A listener has left the entry. Not worth a note if others are left; where strangers may be among
+ * these, only the reader can tell.
+ */
+static __always_inline void leave(const struct ilm_presence *p, const struct ilm_tracked *t)
+{
+	__u32 key = 0;
+	__u32 *strange = bpf_map_lookup_elem(&irregular, &key);
+
+	if (!p->sockets || (strange && *strange))
+		note_ending(&t->place.endpoint, &t->identity);
+}
+
 static __always_inline void uncount(struct ilm_tracked *t)
 {
 	struct ilm_presence *p = counting(t);
+	bool listened = !t->connected && !t->irregular;
 
 	if (!t->counted)
 		return;
@@ -202,6 +234,8 @@ static __always_inline void uncount(struct ilm_tracked *t)
 	if (!p)
 		return;
 	add_to_presence(p, t, -1);
+	if (listened)
+		leave(p, t);
 	let_go(p, &t->place);
 }
 
@@ -238,6 +272,8 @@ static __always_inline void mark_connected(struct ilm_tracked *t, __u8 connected
 	add_to_presence(p, t, -1);
 	t->connected = connected;
 	add_to_presence(p, t, 1);
+	if (connected && !t->irregular)
+		leave(p, t);
 }
 
 /* Ends the tracking of a listener. */

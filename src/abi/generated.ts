@@ -301,6 +301,29 @@ export const destinationLayout: Layout<Destination> = {
   },
 };
 
+export interface Ending {
+  endedNs: bigint;
+  unit: bigint;
+  uid: number;
+  gid: number;
+}
+
+export const endingLayout: Layout<Ending> = {
+  size: 24,
+  read: (view, at) => ({
+    endedNs: view.getBigUint64(at, true),
+    unit: view.getBigUint64(at + 8, true),
+    uid: view.getUint32(at + 16, true),
+    gid: view.getUint32(at + 20, true),
+  }),
+  write: (view, at, value) => {
+    view.setBigUint64(at, value.endedNs, true);
+    view.setBigUint64(at + 8, value.unit, true);
+    view.setUint32(at + 16, value.uid, true);
+    view.setUint32(at + 20, value.gid, true);
+  },
+};
+
 export interface Endpoint {
   address: Uint8Array;
   port: number;
@@ -565,6 +588,10 @@ export interface Listener {
   unit: bigint;
   uid: number;
   gid: number;
+  sinceNs: bigint;
+  waiting: number;
+  waitingMax: number;
+  drops: number;
   device: number;
   port: number;
   protocol: number;
@@ -578,7 +605,7 @@ export interface Listener {
 }
 
 export const listenerLayout: Layout<Listener> = {
-  size: 72,
+  size: 96,
   read: (view, at) => ({
     address: bytesAt(view, at, 16),
     cookie: view.getBigUint64(at + 16, true),
@@ -587,16 +614,20 @@ export const listenerLayout: Layout<Listener> = {
     unit: view.getBigUint64(at + 40, true),
     uid: view.getUint32(at + 48, true),
     gid: view.getUint32(at + 52, true),
-    device: view.getUint32(at + 56, true),
-    port: view.getUint16(at + 60, true),
-    protocol: view.getUint8(at + 62),
-    family: view.getUint8(at + 63),
-    v6only: view.getUint8(at + 64),
-    reuseport: view.getUint8(at + 65),
-    mptcp: view.getUint8(at + 66),
-    groupProgram: view.getUint8(at + 67),
-    groupSize: view.getUint16(at + 68, true),
-    placed: view.getUint8(at + 70),
+    sinceNs: view.getBigUint64(at + 56, true),
+    waiting: view.getUint32(at + 64, true),
+    waitingMax: view.getUint32(at + 68, true),
+    drops: view.getUint32(at + 72, true),
+    device: view.getUint32(at + 76, true),
+    port: view.getUint16(at + 80, true),
+    protocol: view.getUint8(at + 82),
+    family: view.getUint8(at + 83),
+    v6only: view.getUint8(at + 84),
+    reuseport: view.getUint8(at + 85),
+    mptcp: view.getUint8(at + 86),
+    groupProgram: view.getUint8(at + 87),
+    groupSize: view.getUint16(at + 88, true),
+    placed: view.getUint8(at + 90),
   }),
   write: (view, at, value) => {
     putBytes(view, at, 16, value.address);
@@ -606,16 +637,20 @@ export const listenerLayout: Layout<Listener> = {
     view.setBigUint64(at + 40, value.unit, true);
     view.setUint32(at + 48, value.uid, true);
     view.setUint32(at + 52, value.gid, true);
-    view.setUint32(at + 56, value.device, true);
-    view.setUint16(at + 60, value.port, true);
-    view.setUint8(at + 62, value.protocol);
-    view.setUint8(at + 63, value.family);
-    view.setUint8(at + 64, value.v6only);
-    view.setUint8(at + 65, value.reuseport);
-    view.setUint8(at + 66, value.mptcp);
-    view.setUint8(at + 67, value.groupProgram);
-    view.setUint16(at + 68, value.groupSize, true);
-    view.setUint8(at + 70, value.placed);
+    view.setBigUint64(at + 56, value.sinceNs, true);
+    view.setUint32(at + 64, value.waiting, true);
+    view.setUint32(at + 68, value.waitingMax, true);
+    view.setUint32(at + 72, value.drops, true);
+    view.setUint32(at + 76, value.device, true);
+    view.setUint16(at + 80, value.port, true);
+    view.setUint8(at + 82, value.protocol);
+    view.setUint8(at + 83, value.family);
+    view.setUint8(at + 84, value.v6only);
+    view.setUint8(at + 85, value.reuseport);
+    view.setUint8(at + 86, value.mptcp);
+    view.setUint8(at + 87, value.groupProgram);
+    view.setUint16(at + 88, value.groupSize, true);
+    view.setUint8(at + 90, value.placed);
   },
 };
 

@@ -21,6 +21,7 @@ import { type Kept, toColumns } from "../model/mapping-columns.js";
 import type { Piece } from "../model/revision.js";
 import { type FilePart, inMemory } from "../model/rules.js";
 import type { ErrorBody } from "./error-body.js";
+import type { EndedJson } from "../json/common.js";
 import type { DestinationJson, MappingJson } from "../json/mapping.js";
 import type { StatusJson } from "../json/status.js";
 import type { Counters } from "../model/decision.js";
@@ -50,6 +51,7 @@ export interface ListedMapping extends Omit<MappingJson, "to"> {
   readonly to: readonly (DestinationJson & {
     readonly listening: boolean;
     readonly selected: number | null;
+    readonly ended: EndedJson | null;
   })[];
   readonly counters: Counters;
 }
@@ -289,6 +291,12 @@ const counters: Decode<Counters> = answer({
   errors: count,
 });
 
+const ended: Decode<EndedJson> = answer({
+  at: text(64),
+  user: text(4096),
+  unit: nullable(text(4096)),
+});
+
 export const daemonState: Decode<DaemonState> = answer(
   {
     loaded: boolean,
@@ -310,7 +318,29 @@ export const daemonState: Decode<DaemonState> = answer(
       answer({
         count,
         mappings: list(
-          answer({ name: nameText, protocol: oneOf("tcp", "udp"), owner: nullable(text(4096)) }),
+          answer(
+            {
+              name: nameText,
+              protocol: oneOf("tcp", "udp"),
+              owner: nullable(text(4096)),
+              ended: nullable(ended),
+            },
+            { ended: null },
+          ),
+        ),
+      }),
+    ),
+    full: nullable(
+      answer({
+        count,
+        mappings: list(
+          answer({
+            name: nameText,
+            protocol: oneOf("tcp", "udp"),
+            address: text(64),
+            port: integer(1, 65535),
+            queue: answer({ waiting: count, limit: count, drops: count }),
+          }),
         ),
       }),
     ),
@@ -327,7 +357,7 @@ export const daemonState: Decode<DaemonState> = answer(
     ),
     pinPath: text(4096),
   },
-  { unserved: null },
+  { unserved: null, full: null },
 );
 
 export const serviceList: Decode<readonly Service[]> = list(service);
@@ -356,8 +386,9 @@ export const mappingList: Decode<MappingList> = answer({
             dualStack: boolean,
             listening: boolean,
             selected: nullable(count),
+            ended: nullable(ended),
           },
-          { selected: null },
+          { selected: null, ended: null },
         ),
       ),
       existing: oneOf("exact", "any", "never"),

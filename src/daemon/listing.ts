@@ -5,9 +5,12 @@
 import { IlmError } from "../errors.js";
 import { judgeOf } from "../dataplane/judge.js";
 import type { DataPlane } from "../dataplane/types.js";
-import type { Protocol } from "../model/mapping.js";
 import { allMappings, readRules } from "../model/rules.js";
 import { JoinedListeners, servedIn } from "../rules/listening.js";
+import type { EndedJson } from "../json/common.js";
+import type { Mapping, Protocol } from "../model/mapping.js";
+import { Endings } from "../rules/endings.js";
+import { describesEnds } from "./ended.js";
 import { type Choice, chooseMappings, parseChoice } from "./chosen.js";
 import type { ListedMapping, MappingList } from "../api/api.js";
 import { mappingShape } from "../api/mapping-shape.js";
@@ -85,6 +88,10 @@ export function listMappings(dataPlane: DataPlane, query: URLSearchParams): Mapp
   const chosen = indexes.flatMap((index) => all.at(index) ?? []);
   const joined = new JoinedListeners(chosen, listeners, selects);
   const counters = dataPlane.countersOf(indexes);
+  const endings = new Endings(dataPlane.endings());
+  const describeEnd = describesEnds(whole.file.services);
+  const endedAt = (mapping: Mapping, index: number): EndedJson | null =>
+    describeEnd(endings.at(mapping, index));
   const mappings = chosen.map((mapping, row): ListedMapping => {
     const states = joined.statesAt(row);
     const shape = mappingShape(mapping, (indexes[row] ?? 0) >= fromFile);
@@ -95,6 +102,10 @@ export function listMappings(dataPlane: DataPlane, query: URLSearchParams): Mapp
         ...destination,
         listening: states.find((one) => one.destination === index)?.listening ?? false,
         selected: selected?.at(index) ?? null,
+        ended:
+          states.find((one) => one.destination === index)?.listening === true
+            ? null
+            : endedAt(mapping, index),
       })),
       counters: own,
     };

@@ -4,7 +4,7 @@
  */
 import type { Faults, FlowCount, Missing, Overtaken } from "../dataplane/types.js";
 import type { Counters, MappingCounters } from "../model/decision.js";
-import type { Listener } from "../model/listener.js";
+import type { Listener, Queue } from "../model/listener.js";
 import {
   type ActiveRules,
   type Rules,
@@ -58,12 +58,23 @@ export function ofMappings(
       return [{ labels: { mapping: name, protocol }, counters: all }];
     }),
     destinations: mappings.flatMap(({ name, protocol }, index) =>
-      joined.statesAt(index).map(({ destination, address, port, listening }) => ({
+      joined.statesAt(index).map(({ destination, address, port, listening, listeners: there }) => ({
         labels: { mapping: name, protocol, address, port: String(port) },
         listening,
         selected: list.at(index)?.to?.at(destination) ?? null,
+        queue: there.length === 0 ? null : queueOf(there),
       })),
     ),
+  };
+}
+
+function queueOf(listeners: readonly Listener[]): Queue {
+  const sum = (of: (queue: Queue) => number): number =>
+    listeners.reduce((total, { queue }) => total + of(queue), 0);
+  return {
+    waiting: sum(({ waiting }) => waiting),
+    limit: sum(({ limit }) => limit),
+    drops: sum(({ drops }) => drops),
   };
 }
 
@@ -98,6 +109,8 @@ export interface MetricsInput {
     readonly listening: boolean;
     /** How often it was selected; null when nobody tells. */
     readonly selected: number | null;
+    /** What waits for all its listeners together; null when there are none. */
+    readonly queue: Queue | null;
   }[];
   readonly reloads: {
     readonly done: number;
@@ -218,9 +231,33 @@ export function renderMetrics(input: MetricsInput): string {
           selected === null ? [] : [[labels, selected]],
         ),
       ),
+      metric(
+        "ilm_listener_queue",
+        "gauge",
+        `What waits for the destination's listeners: connections to be accepted, or bytes of datagrams; omitted beyond ${LISTED_MAPPINGS_MAX} mappings.`,
+        queues(input, ({ waiting }) => waiting),
+      ),
+      metric(
+        "ilm_listener_queue_limit",
+        "gauge",
+        "How much may wait there: when it is reached, the daemon hangs or is too slow.",
+        queues(input, ({ limit }) => limit),
+      ),
+      metric(
+        "ilm_listener_drops_total",
+        "counter",
+        "What the kernel refused at the destination's listeners, mostly because nothing more could wait; begins again with each of them.",
+        queues(input, ({ drops }) => drops),
+      ),
     );
   }
   return page.join("");
+}
+
+function queues({ destinations }: MetricsInput, of: (queue: Queue) => number): Sample[] {
+  return destinations.flatMap(({ labels, queue }): Sample[] =>
+    queue === null ? [] : [[labels, of(queue)]],
+  );
 }
 
 function outcomes({ labels, counters }: Lookups): Sample[] {

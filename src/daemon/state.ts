@@ -2,11 +2,13 @@
 import type { DaemonState } from "../api/api.js";
 import { judgeOf } from "../dataplane/judge.js";
 import type { Active, DataPlane } from "../dataplane/types.js";
-import type { Listener } from "../model/listener.js";
+import type { Ending, Listener } from "../model/listener.js";
 import { formatOwner } from "../model/owner.js";
 import { allMappings, countMappings, emptyRules, readRules, type Rules } from "../model/rules.js";
 import type { Judge } from "../rules/judge.js";
+import { Endings } from "../rules/endings.js";
 import { JoinedListeners } from "../rules/listening.js";
+import { describesEnds } from "./ended.js";
 
 interface Parts {
   readonly active: Active | null;
@@ -26,18 +28,22 @@ export function readState(dataPlane: DataPlane): DaemonState {
   return stateOf(dataPlane, { active, rules, judge, listeners });
 }
 
-/** The maximum number of mappings without a listener that are named. */
-const UNSERVED_NAMED = 20;
+/** The maximum number of mappings of one kind that are named. */
+const NAMED = 20;
 
 /** Joins the rules with the listeners: how many are led to, and which mappings lead to nobody. */
 function servedBy(
   rules: Rules,
   judge: Judge,
   listeners: readonly Listener[],
-): Pick<DaemonState, "mappedListeners" | "unserved"> {
+  endings: () => readonly Ending[],
+): Pick<DaemonState, "mappedListeners" | "unserved" | "full"> {
   const mappings = allMappings(rules);
   const joined = new JoinedListeners(mappings, listeners, judge.selects);
-  const { count, first } = joined.unserved(UNSERVED_NAMED);
+  const { count, first } = joined.unserved(NAMED);
+  const full = joined.full(NAMED);
+  const ended = new Endings(count === 0 ? [] : endings());
+  const describeEnd = describesEnds(rules.file.services);
   const owners = new Map(
     rules.file.services.map(({ name, owner }) => [name, owner && formatOwner(owner)]),
   );
@@ -53,7 +59,15 @@ function servedBy(
           name: mapping.name,
           protocol: mapping.protocol,
           owner: (service !== undefined && owners.get(service)) || null,
+          ended: describeEnd(ended.of(mapping)),
         };
+      }),
+    },
+    full: {
+      count: full.count,
+      mappings: full.first.flatMap(({ index, listener: { protocol, address, port, queue } }) => {
+        const name = mappings.at(index)?.name;
+        return name === undefined ? [] : [{ name, protocol, address, port, queue }];
       }),
     },
   };
@@ -80,8 +94,8 @@ export function stateOf(
     runtimeMappings: active?.rules.runtime.length ?? 0,
     listeners: active === null ? null : listeners.length,
     ...(rules === null
-      ? { mappedListeners: null, unserved: null }
-      : servedBy(rules, judge, listeners)),
+      ? { mappedListeners: null, unserved: null, full: null }
+      : servedBy(rules, judge, listeners, () => dataPlane.endings())),
     lookups: active === null ? null : dataPlane.counterTotal(),
     flows: dataPlane.flowCount(),
     faults: dataPlane.faults(),

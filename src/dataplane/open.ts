@@ -2,9 +2,15 @@
 import { requireBpf } from "../kernel/features.js";
 import { vrfIndexes } from "../kernel/interfaces.js";
 import type { Family } from "../model/address.js";
-import type { CounterList, Counters, DecisionFilter, MappingCounters, Packet } from "../model/decision.js";
+import type {
+  CounterList,
+  Counters,
+  DecisionFilter,
+  MappingCounters,
+  Packet,
+} from "../model/decision.js";
 import type { Flow } from "../model/flow.js";
-import type { Listener } from "../model/listener.js";
+import type { Ending, Listener } from "../model/listener.js";
 import type { Refusal } from "../model/refusal.js";
 import type { Permit } from "../rules/permits.js";
 import type { ActiveRules, FilePart } from "../model/rules.js";
@@ -26,6 +32,7 @@ import { State, type DataPlaneOptions } from "./install/state.js";
 import { unload } from "./install/unload.js";
 import { explain, watch } from "./observe/ask.js";
 import { countedIn } from "./observe/counts.js";
+import { readEndings } from "./observe/endings.js";
 import { liveFlows, countLiveFlows } from "./observe/flows.js";
 import { activeOf, keptText, keepText } from "./observe/active.js";
 import { permitsOf } from "./observe/permitted.js";
@@ -154,6 +161,11 @@ class KernelDataPlane implements DataPlane {
 
   firstUnprivileged(): number {
     return this.#state.own()?.registry.firstUnprivileged() ?? 0;
+  }
+
+  endings(): Ending[] {
+    const registry = this.#state.own()?.registry;
+    return registry === undefined ? [] : readEndings(registry.map("endings"));
   }
 
   refusals(): Refusal[] {

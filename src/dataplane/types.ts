@@ -12,7 +12,7 @@ import type {
   Packet,
 } from "../model/decision.js";
 import type { Flow } from "../model/flow.js";
-import type { Listener } from "../model/listener.js";
+import type { Ending, Listener } from "../model/listener.js";
 import type { Refusal, RefusedAttempt } from "../model/refusal.js";
 import type { Permit } from "../rules/permits.js";
 import type { Engine, StrangerPolicy } from "../model/mapping.js";
@@ -283,6 +283,11 @@ export interface DataPlane {
    * nothing is loaded.
    */
   listeners(): Listener[];
+  /**
+   * Returns when destinations lost their last listener, also of those that have one again. Returns
+   * none when nothing is loaded. Only the latest some thousand are remembered.
+   */
+  endings(): Ending[];
   /**
    * Returns a function that reports whether the active rules let a listener be selected where they
    * give that permit; null is anyone. A user or a group that this host no longer has owns nothing.

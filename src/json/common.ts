@@ -141,6 +141,38 @@ export const counters = object(
   "counters",
 );
 
+export const queue = object(
+  {
+    waiting: field(
+      integer,
+      "Of TCP, connections that the daemon has not accepted; of UDP, bytes of memory of datagrams that it has not received.",
+    ),
+    limit: field(
+      integer,
+      "How much may wait: as the daemon said to `listen()`, or of UDP its SO_RCVBUF.",
+    ),
+    drops: field(
+      integer,
+      "What the kernel refused since the socket was made: mostly because nothing more could wait.",
+    ),
+  },
+  "queue",
+);
+
+export const ended = object(
+  {
+    at: field(text, "When: ISO 8601, UTC."),
+    user: field(text, "Whose it was: the name of the user, or the number where it has no name."),
+    unit: field(
+      nullable(text),
+      "The systemd unit that it ran in, where a service of the configuration names it; otherwise null.",
+    ),
+  },
+  "ended",
+);
+
+export type EndedJson = Of<typeof ended>;
+
 export const timing = list(
   object(
     {

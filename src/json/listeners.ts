@@ -1,5 +1,5 @@
 /** What `ilm listeners --json` prints. */
-import { holder, protocol } from "./common.js";
+import { holder, protocol, queue } from "./common.js";
 import { boolean, field, integer, list, nullable, object, oneOf, text, type Of } from "./shape.js";
 
 export const listeners = list(
@@ -42,6 +42,11 @@ export const listeners = list(
       text,
       "The name of that interface; empty when it is bound to none, `?` when the interface is gone.",
     ),
+    since: field(
+      nullable(text),
+      "Since when somebody has listened there without a gap, as far as ilm has seen: ISO 8601, UTC; null where no mapping leads.",
+    ),
+    queue: field(queue, "What waits for the daemon."),
     cookie: field(text, "The cookie of the socket, a decimal number of 64 bits."),
     uid: field(integer, "The id of the user that made the socket."),
   }),

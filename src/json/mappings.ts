@@ -1,5 +1,5 @@
 /** What `ilm mappings --json` prints. */
-import { counters, obstacle, holder } from "./common.js";
+import { counters, ended, obstacle, holder, queue } from "./common.js";
 import { destination, mapping } from "./mapping.js";
 import { boolean, field, integer, list, nullable, object, oneOf, text, type Of } from "./shape.js";
 
@@ -10,6 +10,11 @@ const listener = object({
   cookie: field(text, "The cookie of its socket, a decimal number of 64 bits."),
   pid: holder.pid,
   command: holder.command,
+  since: field(
+    nullable(text),
+    "Since when somebody has listened there without a gap, as far as ilm has seen: ISO 8601, UTC; null where no mapping leads.",
+  ),
+  queue: field(queue, "What waits for the daemon."),
 });
 
 const target = object({
@@ -25,6 +30,10 @@ const target = object({
   listener: field(
     nullable(listener),
     "That socket; null when there is none, or the daemon was asked, which does not tell.",
+  ),
+  ended: field(
+    nullable(ended),
+    "The end of the last listener there, where none is; null when there is one, or none was seen.",
   ),
   stranger: field(
     nullable(listener),

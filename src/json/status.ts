@@ -1,6 +1,6 @@
 /** What `ilm status --json` prints. */
 import { mptcpModes } from "../model/mapping.js";
-import { counters, errorBody, warning } from "./common.js";
+import { counters, ended, errorBody, queue, warning } from "./common.js";
 import { boolean, field, integer, list, nullable, object, oneOf, text, type Of } from "./shape.js";
 
 const daemon = object({
@@ -93,6 +93,10 @@ export const status = object({
                 nullable(text),
                 "Who is to listen, in words: the owner of the service that it leads to; null when it has none.",
               ),
+              ended: field(
+                nullable(ended),
+                "The end of the last listener that it had; null when none was seen.",
+              ),
             }),
           ),
           "The first 20 of them.",
@@ -100,6 +104,26 @@ export const status = object({
       }),
     ),
     "The mappings at none of whose destinations anybody listens; null when nothing is loaded.",
+  ),
+  full: field(
+    nullable(
+      object({
+        count: field(integer, "How many there are."),
+        mappings: field(
+          list(
+            object({
+              name: field(text, "Its name."),
+              protocol: field(oneOf("tcp", "udp"), "Its protocol."),
+              address: field(text, "Where the daemon listens."),
+              port: field(integer, "1 to 65535."),
+              queue: field(queue, "What waits for it."),
+            }),
+          ),
+          "The first 20 of them.",
+        ),
+      }),
+    ),
+    "The mappings that lead to a listener with a full queue: its daemon hangs, or is too slow; null when nothing is loaded.",
   ),
   lookups: field(
     nullable(counters),

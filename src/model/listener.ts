@@ -35,12 +35,48 @@ export interface Listener {
   readonly deviceName: string;
   /** True when sk_lookup can select it from a socket map. */
   readonly placed: boolean;
+  /**
+   * Since when somebody has listened there, in milliseconds since the epoch; null when nobody
+   * knows, as no mapping leads there.
+   */
+  readonly since: number | null;
+  readonly queue: Queue;
   /** The socket cookie, in decimal (64 bits). */
   readonly cookie: string;
   /** The inode of the socket's file; 0 when no file holds it any more. */
   readonly inode: number;
   /** The id of the cgroup in which it was created, in decimal (64 bits). */
   readonly cgroup: string;
+  readonly identity: Identity;
+}
+
+/** What waits for a daemon: connections to be accepted, or bytes of datagrams to be received. */
+export interface Queue {
+  readonly waiting: number;
+  /** The maximum: `listen()` sets it for TCP, SO_RCVBUF for UDP. */
+  readonly limit: number;
+  /** How much found no room since the socket was made, or was refused for another reason. */
+  readonly drops: number;
+}
+
+/** The queue of a listener that is only thought of. */
+export const noQueue: Queue = { waiting: 0, limit: 0, drops: 0 };
+
+/**
+ * Reports whether a daemon lets so much wait that the next finds no room: it hangs, or is too slow.
+ */
+export function isFull({ protocol, queue }: Pick<Listener, "protocol" | "queue">): boolean {
+  // One more than the limit waits (include/net/sock.h, sk_acceptq_is_full).
+  return protocol === "tcp" ? queue.waiting > queue.limit : queue.waiting * 8 > queue.limit * 7;
+}
+
+/** The end of the last listener that a destination had. */
+export interface Ending {
+  readonly protocol: Protocol;
+  readonly address: Address;
+  readonly port: number;
+  /** Milliseconds since the epoch. */
+  readonly endedAt: number;
   readonly identity: Identity;
 }
 

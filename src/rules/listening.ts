@@ -4,7 +4,7 @@
  */
 import { candidates } from "./candidates.js";
 import { type Address, type Family, type Prefix, familyOf } from "../model/address.js";
-import type { Handover, Listener } from "../model/listener.js";
+import { type Handover, type Listener, isFull } from "../model/listener.js";
 import { words } from "../model/columns.js";
 import type { Destination, Listeners, Mapping } from "../model/mapping.js";
 import { type Rules, allMappings } from "../model/rules.js";
@@ -237,6 +237,25 @@ export class JoinedListeners {
       if (first.length < limit) first.push(index);
     }
     return { count, first };
+  }
+
+  /**
+   * Returns how many mappings lead to a listener whose queue is full, and the first `limit` of them
+   * with it.
+   */
+  full(limit: number): {
+    readonly count: number;
+    readonly first: readonly { readonly index: number; readonly listener: Listener }[];
+  } {
+    let count = 0;
+    const first: { readonly index: number; readonly listener: Listener }[] = [];
+    for (const { usable, indexes } of this.#led) {
+      const listener = usable.flatMap((state) => state.listeners).find(isFull);
+      if (listener === undefined) continue;
+      count += indexes.length;
+      for (const index of indexes.view().subarray(0, limit)) first.push({ index, listener });
+    }
+    return { count, first: first.toSorted((a, b) => a.index - b.index).slice(0, limit) };
   }
 
   /**

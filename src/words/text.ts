@@ -26,6 +26,16 @@ export function formatAge(milliseconds: number): string {
   return `${Math.floor(seconds / 86_400)} days`;
 }
 
+const minutes = new Intl.DateTimeFormat("sv", { hour: "2-digit", minute: "2-digit" });
+const day = new Intl.DateTimeFormat("sv");
+
+/** Formats a time of today as `14:02`, another as `2026-11-28 14:02`, in the host's time zone. */
+export function formatTime(time: Date, now: Date = new Date()): string {
+  const date = day.format(time);
+  const clock = minutes.format(time);
+  return date === day.format(now) ? clock : `${date} ${clock}`;
+}
+
 /** Indents every line. */
 export function indent(text: string, by = 2): string {
   return text.replace(/^(?=.)/gm, " ".repeat(by));

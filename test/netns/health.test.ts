@@ -3,9 +3,16 @@
  * the same, as daemons come and go.
  */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { protocolOf, useLab, type Kind, type Lab } from "../support/lab.js";
+import { addressesOf, families, type Family } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
+import { eventually } from "../support/process.js";
 
 const network = useNetwork();
+let lab: Lab;
+useLab(network, (one) => {
+  lab = one;
+});
 const rules = `version: 1
 services:
   web: { address: [127.0.1.10, "fd5e:ed00::10"], unit: nginx.service, publish: { 6000: 7000 } }
@@ -42,7 +49,8 @@ test("a mapping is down until one of its destinations has a listener, of its own
   const { server } = network;
   expect(await down()).toEqual([web, "names", "names", "spare"]);
   expect(await health()).toBe(
-    `4 of 4 mappings have no listener: ${web} (unit nginx.service), names tcp, names udp, spare`,
+    `4 of 4 mappings have no listener: ${web} (unit nginx.service, none seen yet), ` +
+      "names tcp (none seen yet), names udp (none seen yet), spare (none seen yet)",
   );
   expect(await check()).toBe(1);
   const spare = await server.echo("spare", [["tcp", "127.0.1.21", 7001]]);
@@ -50,15 +58,17 @@ test("a mapping is down until one of its destinations has a listener, of its own
   expect(await down()).toEqual([web, "names"]);
   expect(await down("--protocol", "udp")).toEqual([]);
   await server.echo("names over tcp", [["tcp", "127.0.1.53", 5353]]);
-  expect(await health()).toBe(`1 of 4 mappings has no listener: ${web} (unit nginx.service)`);
+  expect(await health()).toBe(
+    `1 of 4 mappings has no listener: ${web} (unit nginx.service, none seen yet)`,
+  );
   await spare.stop();
   expect(await down()).toEqual([web, "spare"]);
   expect((await server.ask(["status", "--json"])).json()).toMatchObject({
     unserved: {
       count: 2,
       mappings: [
-        { name: web, protocol: "tcp", owner: "unit nginx.service" },
-        { name: "spare", protocol: "tcp", owner: null },
+        { name: web, protocol: "tcp", owner: "unit nginx.service", ended: null },
+        { name: "spare", protocol: "tcp", owner: null, ended: { user: "root", unit: null } },
       ],
     },
   });
@@ -72,6 +82,126 @@ test("a stranger at the destination does not serve it", async () => {
   await server.ilmDone(["apply", "-f", server.file(rules)]);
   expect(await down()).toContain(web);
 });
+
+/** A daemon's listeners of every kind, which `both` leads to. */
+const kinds: readonly Kind[] = ["tcp", "mptcp", "udp"];
+const cells = kinds.flatMap((kind) => families.map((family) => ({ kind, family })));
+
+function rulesOf(kind: Kind, family: Family): string {
+  return `version: 1
+mappings:
+  - { name: app, protocol: ${protocolOf(kind)}, port: 6000, to: "${addressesOf[family].daemon}" }
+services: { app: { address: "${addressesOf[family].daemon}" } }
+`;
+}
+
+const ROUNDING_MS = 5;
+
+/** When the mapping's last listener ended, as `status`, `mappings` and the API tell it. */
+async function ended(): Promise<number> {
+  const { server } = network;
+  const { unserved } = await server.status();
+  const [row] = await server.mappings();
+  const [one, other] = [unserved?.mappings[0]?.ended, row?.to[0]?.ended];
+  for (const end of [one, other]) expect(end).toMatchObject({ user: "root", unit: null });
+  const [at, same] = [Date.parse(one?.at ?? ""), Date.parse(other?.at ?? "")];
+  // Clocks are compared at each command, and their difference is rounded.
+  expect(Math.abs(at - same)).toBeLessThanOrEqual(ROUNDING_MS);
+  return at;
+}
+
+test.each(cells)(
+  "a listener's end is known, and a handover is none: $kind over IPv$family",
+  async ({ kind, family }) => {
+    const { server } = network;
+    const { daemon } = addressesOf[family];
+    await server.apply(rulesOf(kind, family));
+    const options = { options: ["reuseport"] } as const;
+    await lab.open("old", kind, daemon, 6000, options);
+    const first = (await server.mappings())[0]?.to[0]?.listener?.since ?? null;
+    const opened = Date.parse(first ?? "");
+    expect(Math.abs(Date.now() - opened)).toBeLessThan(60_000);
+    await lab.open("new", kind, daemon, 6000, options);
+    await lab.do("close", "old");
+    expect(await down()).toEqual([]);
+    // There was no gap.
+    const [after] = (await server.mappings())[0]?.to ?? [];
+    expect(after?.ended).toBeNull();
+    expect(Math.abs(Date.parse(after?.listener?.since ?? "") - opened)).toBeLessThanOrEqual(
+      ROUNDING_MS,
+    );
+    await lab.do("close", "new");
+    const end = await ended();
+    expect(end).toBeGreaterThan(opened);
+    expect(await health()).toMatch(
+      /^1 of 1 mapping has no listener: app \(user root, ended [0-9: -]+\)$/,
+    );
+    expect((await server.ask(["mappings"])).stdout).toMatch(/ none since [0-9]/);
+    // Other rules leave it as it is, and so does another daemon that comes and goes elsewhere.
+    await server.ilmDone(["add", "tcp:6001=127.0.1.9:80"]);
+    expect(Math.abs((await ended()) - end)).toBeLessThanOrEqual(ROUNDING_MS);
+    await lab.open("again", kind, daemon, 6000);
+    expect(await down("--protocol", protocolOf(kind))).toEqual(kind === "udp" ? [] : ["tcp:6001"]);
+    await lab.do("close", "again");
+    expect(await ended()).toBeGreaterThan(end);
+  },
+);
+
+const fill = `
+import socket, sys, time
+kind, address, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+family = socket.AF_INET6 if ":" in address else socket.AF_INET
+kept = []
+if kind == "udp":
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    for _ in range(1000):
+        sock.sendto(bytes(1000), (address, port))
+for _ in range(6 if kind != "udp" else 0):
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    sock.connect_ex((address, port))
+    kept.append(sock)
+print("filled", flush=True)
+time.sleep(600)
+`;
+
+test.each(cells)(
+  "a daemon that hangs is told from one that is down: $kind over IPv$family",
+  async ({ kind, family }) => {
+    const { server, client } = network;
+    const { daemon, public: address } = addressesOf[family];
+    await server.apply(rulesOf(kind, family));
+    await lab.open("app", kind, daemon, 6000, { backlog: 2 });
+    expect(await health()).toBe("the mapping has a listener");
+    expect(await check()).toBe(0);
+    lab.process.signal("SIGSTOP");
+    const filler = client.start(["python3", "-c", fill, kind, address, "6000"]);
+    await filler.waitForOutput(/filled/);
+    const wait = kind === "udp" ? /[0-9]+ of [0-9]+ bytes wait/ : /3 of 2 connections wait/;
+    const said = await eventually("the queue is full", async () => {
+      const text = await health();
+      return text?.includes("hang") === true ? text : null;
+    });
+    expect(said).toMatch(/^the mapping has a listener; 1 of 1 mapping hangs: app \(/);
+    expect(said).toMatch(wait);
+    expect(await check()).toBe(1);
+    expect(await down()).toEqual([]);
+    expect((await server.ask(["mappings"])).stdout).toMatch(wait);
+    const [full] = (await server.status()).full?.mappings ?? [];
+    expect(full).toMatchObject({ name: "app", address: daemon, port: 6000 });
+    const listening = (await server.listeners()).find(({ mappings }) => mappings.includes("app"));
+    expect(listening?.queue.waiting).toBe(full?.queue.waiting);
+    await eventually("something was dropped", async () => {
+      const [row] = await server.mappings();
+      return (row?.to[0]?.listener?.queue.drops ?? 0) > 0 ? true : null;
+    });
+    lab.process.signal("SIGCONT");
+    await eventually("it goes on", async () =>
+      (await health()) === "the mapping has a listener" ? true : null,
+    );
+    await filler.stop();
+  },
+);
 
 describe("wait", () => {
   test("ends as soon as the daemon listens", async () => {

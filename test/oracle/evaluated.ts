@@ -1,7 +1,7 @@
 /** What the product works out from rules alone (src/rules/evaluate.ts), for comparison. */
 import { type Address, familyOf } from "../../src/model/address.js";
 import type { Packet, Verdict } from "../../src/model/decision.js";
-import type { Listener } from "../../src/model/listener.js";
+import { type Listener, noQueue } from "../../src/model/listener.js";
 import type { Owner } from "../../src/model/mapping.js";
 import type { Rules } from "../../src/model/rules.js";
 import { Evaluator, outcomeOf } from "../../src/rules/evaluate.js";
@@ -31,6 +31,8 @@ function listenerOf(socket: Socket): Listener {
     device: 0,
     deviceName: "",
     placed: false,
+    since: null,
+    queue: noQueue,
     cookie,
     inode: 0,
     cgroup: "0",

@@ -1,6 +1,6 @@
 /** `ilm listeners`: shows who listens where, and which mappings lead there. */
 import { judgeOf } from "../../dataplane/judge.js";
-import type { Handover, Holder, Listener } from "../../model/listener.js";
+import { type Handover, type Holder, type Listener, isFull } from "../../model/listener.js";
 import {
   compareListeners,
   handoverOf,
@@ -75,9 +75,16 @@ function listenerShape(
     reuseport: listener.reuseport,
     device: listener.device,
     deviceName: listener.deviceName,
+    since: listener.since === null ? null : new Date(listener.since).toISOString(),
+    queue: listener.queue,
     cookie: listener.cookie,
     uid: listener.identity.uid,
   };
+}
+
+/** Of UDP, bytes. */
+function waiting({ queue }: Listener): string {
+  return `${queue.waiting} of ${queue.limit}`;
 }
 
 const columns: readonly Column[] = [
@@ -88,6 +95,7 @@ const columns: readonly Column[] = [
   { heading: "USER", shrink: true },
   { heading: "UNIT", shrink: true },
   { heading: "HANDOVER" },
+  { heading: "WAITING", align: "right", count: true },
   { heading: "MAPPINGS", shrink: true },
 ];
 
@@ -113,6 +121,10 @@ function renderViews(
       printable(holder?.user ?? String(listener.identity.uid)),
       printable(unitOf(holder) ?? "-"),
       handover === "none" ? "-" : handover,
+      {
+        text: listener.queue.waiting === 0 ? "0" : waiting(listener),
+        paint: isFull(listener) ? colours.red : (text: string) => text,
+      },
       mappings.length === 0 ? "-" : namesShown(mappings, MAX_NAMES),
     ];
   });

@@ -7,7 +7,7 @@ import type { Mapping } from "../../model/mapping.js";
 import { allMappings, readRules } from "../../model/rules.js";
 import type { DataPlane } from "../../dataplane/types.js";
 import type { Counters } from "../../model/decision.js";
-import type { Holder, Listener } from "../../model/listener.js";
+import { type Holder, type Listener, isFull } from "../../model/listener.js";
 import { judgeOf } from "../../dataplane/judge.js";
 import type { Judge, OwnedService } from "../../rules/judge.js";
 import { JoinedListeners, servedIn, type DestinationState } from "../../rules/listening.js";
@@ -20,6 +20,9 @@ import {
 import type { DaemonAccess } from "../../control/over-api.js";
 import { destinationShape, mappingShape } from "../../api/mapping-shape.js";
 import { print, type Context } from "../shell/context.js";
+import type { EndedJson } from "../../json/common.js";
+import { describesEnds } from "../../daemon/ended.js";
+import { Endings } from "../../rules/endings.js";
 import type { MappingsJson } from "../../json/mappings.js";
 import { published } from "../../json/published.js";
 import type { Obstacle } from "../../doctor/obstacles.js";
@@ -27,13 +30,15 @@ import { describeHolder, describeListener } from "../../words/listener.js";
 import { remedyForStranger, whyStranger } from "../../words/stranger.js";
 import { describeTarget } from "../render/mapping.js";
 import { renderTable, type Column } from "../render/table.js";
-import { count, printable } from "../../words/text.js";
+import { describeQueue } from "../../words/queue.js";
+import { count, formatTime, printable } from "../../words/text.js";
 import { noteObstacles, type Survey } from "../../doctor/survey.js";
 import { survey } from "../shell/survey.js";
 import { withDataPlane } from "../shell/with-data-plane.js";
 
 const noCounters = { existing: 0, selected: 0, missed: 0, errors: 0, to: null };
 
+type EndedAt = (mapping: Mapping, index: number) => EndedJson | null;
 type HolderOf = (listener: Listener) => Holder | undefined;
 
 interface Row {
@@ -53,6 +58,8 @@ interface DestinationRow {
   readonly selected: number | null;
   /** The listener at the destination; null when there is none. */
   readonly listener: Listener | null;
+  /** The end of the last one, where there is none. */
+  readonly ended: EndedJson | null;
   /** A listener at the destination whom the rules do not permit there, where no other listens. */
   readonly stranger: Stranger | null;
   /** A listener on every address, which therefore does not count as one at the destination. */
@@ -91,6 +98,9 @@ export async function mappings(
     // Only the mappings that are shown are joined.
     const joined = new JoinedListeners(chosen, listeners, judge.selects);
     const counters = dataPlane.countersOf(indexes);
+    const endings = new Endings(dataPlane.endings());
+    const describeEnd = describesEnds(rules.file.services);
+    const endedAt: EndedAt = (mapping, index) => describeEnd(endings.at(mapping, index));
     const rows = chosen.map((mapping, row): Row => {
       const index = indexes[row] ?? 0;
       const { to: selected, ...own } = counters.at(row) ?? noCounters;
@@ -98,7 +108,7 @@ export async function mappings(
         mapping: mappingShape(mapping, index >= fromFile),
         obstacles: obstaclesOf(around, index),
         counters: own,
-        destinations: destinationRows(mapping, joined.statesAt(row), selected, judge),
+        destinations: destinationRows(mapping, joined.statesAt(row), selected, judge, endedAt),
       };
     });
     const used = rows.flatMap((row) =>
@@ -170,10 +180,11 @@ async function askDaemon(
     context.note(`ilm: showing ${listed.length} of ${count(total, "mapping")}\n`);
   }
   const rows = listed.map(({ counters, to, ...mapping }): Row => {
-    const targets = to.map(({ listening, selected, ...destination }) => ({
+    const targets = to.map(({ listening, selected, ended, ...destination }) => ({
       destination,
       listening,
       selected,
+      ended,
     }));
     return {
       mapping: { ...mapping, to: targets.map(({ destination }) => destination) },
@@ -182,6 +193,7 @@ async function askDaemon(
       destinations: targets.map((target) => ({
         ...target,
         listener: null,
+        ended: target.ended,
         stranger: null,
         wildcard: null,
       })),
@@ -202,6 +214,7 @@ function destinationRows(
   states: readonly DestinationState[],
   selected: readonly number[] | null,
   judge: Judge,
+  endedAt: EndedAt,
 ): DestinationRow[] {
   return mapping.to.map((destination, index) => {
     const state = states.find((one) => one.destination === index);
@@ -210,7 +223,9 @@ function destinationRows(
       destination: destinationShape(destination),
       listening: state?.listening ?? false,
       selected: selected?.at(index) ?? null,
-      listener: state?.listeners[0] ?? null,
+      // One that hangs is what people look for.
+      listener: state?.listeners.find(isFull) ?? state?.listeners[0] ?? null,
+      ended: state?.listening === true ? null : endedAt(mapping, index),
       stranger:
         stranger === undefined
           ? null
@@ -227,6 +242,7 @@ function rowShape({ mapping, obstacles, counters, destinations }: Row, holderOf:
       ...destination,
       listening,
       selected,
+      ended: who.ended,
       listener: listenerShape(who.listener, holderOf),
       stranger: listenerShape(who.stranger?.listener ?? null, holderOf),
       wildcardWouldAnswer: listenerShape(who.wildcard, holderOf),
@@ -244,6 +260,8 @@ function listenerShape(listener: Listener | null, holderOf: HolderOf) {
     port: listener.port,
     kind: listener.kind,
     cookie: listener.cookie,
+    since: listener.since === null ? null : new Date(listener.since).toISOString(),
+    queue: listener.queue,
     pid: holder?.pid ?? null,
     command: holder?.command ?? null,
   };
@@ -309,10 +327,14 @@ function describeSelected({ selected }: Counters, destinations: readonly Destina
 }
 
 function describeAnswer(row: DestinationRow, holderOf: HolderOf): string {
-  if (row.listener !== null) return describeHolder(holderOf(row.listener));
+  if (row.listener !== null) {
+    const holder = describeHolder(holderOf(row.listener));
+    return isFull(row.listener) ? `${holder} hangs: ${describeQueue(row.listener)}` : holder;
+  }
   if (row.listening) return "listens";
   if (row.stranger !== null) return "none (but a stranger)";
-  return row.wildcard === null ? "none" : "none (but a wildcard)";
+  if (row.wildcard !== null) return "none (but a wildcard)";
+  return row.ended === null ? "none" : `none since ${formatTime(new Date(row.ended.at))}`;
 }
 
 function strangerHints(rows: readonly Row[], holderOf: HolderOf): string {

@@ -7,7 +7,9 @@ import { circumstancesOf } from "../../doctor/circumstances.js";
 import { print, type Context } from "../shell/context.js";
 import type { StatusJson } from "../../json/status.js";
 import { published } from "../../json/published.js";
-import { count, formatAge, indent, printable } from "../../words/text.js";
+import type { EndedJson } from "../../json/common.js";
+import { describeQueue } from "../../words/queue.js";
+import { count, formatAge, formatTime, indent, printable } from "../../words/text.js";
 import {
   findWarnings,
   lookupDetached,
@@ -48,9 +50,12 @@ export async function status(context: Context, { check }: StatusOptions = {}): P
   return check !== true || isWell(found) ? ExitStatus.done : ExitStatus.failed;
 }
 
-/** Reports whether rules decide, each mapping has a listener, and there is no warning. */
-function isWell({ loaded, off, unserved, warnings }: StatusJson): boolean {
-  return loaded && !off && unserved?.count === 0 && warnings.length === 0;
+/**
+ * Reports whether rules decide, each mapping has a listener that does not hang, and there is no
+ * warning.
+ */
+function isWell({ loaded, off, unserved, full, warnings }: StatusJson): boolean {
+  return loaded && !off && unserved?.count === 0 && !full?.count && warnings.length === 0;
 }
 
 async function statusHere(context: Context, dataPlane: DataPlane): Promise<StatusJson> {
@@ -172,24 +177,46 @@ function describeState(
 }
 
 /** Describes which mappings have a listener. */
-function describeHealth({ mappings, unserved }: StatusJson, colours: Context["colours"]): string {
+function describeHealth(status: StatusJson, colours: Context["colours"]): string {
+  const { mappings, unserved, full } = status;
   if (unserved === null || mappings === 0) return "no mappings";
-  const { count: down, mappings: named } = unserved;
-  if (down === 0) {
-    const all = mappings === 1 ? "the mapping has" : `all ${mappings} mappings have`;
-    return colours.green(`${all} a listener`);
-  }
+  const hanging = full === null || full.count === 0 ? [] : [describeFull(full, mappings)];
+  const down = unserved.count === 0 ? [] : [describeDown(unserved, mappings)];
+  const all = mappings === 1 ? "the mapping has" : `all ${mappings} mappings have`;
+  const served = down.length === 0 ? [`${all} a listener`] : down;
+  const said = [...served, ...hanging].join("; ");
+  return down.length + hanging.length === 0 ? colours.green(said) : colours.red(said);
+}
+
+/** Describes the mappings whose daemon lets everything wait. */
+function describeFull(full: NonNullable<StatusJson["full"]>, mappings: number): string {
+  const shown = full.mappings.slice(0, UNSERVED_SHOWN);
+  const list = shown.map((one) => `${printable(one.name)} (${describeQueue(one)})`);
+  const more = full.count > shown.length ? ` and ${full.count - shown.length} more` : "";
+  const verb = full.count === 1 ? "hangs" : "hang";
+  return `${full.count} of ${count(mappings, "mapping")} ${verb}: ${list.join(", ")}${more}`;
+}
+
+/** Describes the mappings without a listener. */
+function describeDown(
+  { count: down, mappings: named }: NonNullable<StatusJson["unserved"]>,
+  mappings: number,
+): string {
   const shown = named.slice(0, UNSERVED_SHOWN);
-  const list = shown.map(
-    ({ name, protocol, owner }) =>
-      `${printable(name)}${isNamedTwice(named, name) ? ` ${protocol}` : ""}${owner === null ? "" : ` (${printable(owner)})`}`,
-  );
+  const list = shown.map(({ name, protocol, owner, ended }) => {
+    const whose = owner ?? (ended && `user ${ended.user}`);
+    const more = [...(whose === null ? [] : [printable(whose)]), describeEnd(ended)];
+    return `${printable(name)}${isNamedTwice(named, name) ? ` ${protocol}` : ""} (${more.join(", ")})`;
+  });
   const more =
     down > shown.length ? ` and ${down - shown.length} more: \`ilm mappings --down\`` : "";
   const verb = down === 1 ? "has" : "have";
-  return colours.red(
-    `${down} of ${count(mappings, "mapping")} ${verb} no listener: ${list.join(", ")}${more}`,
-  );
+  return `${down} of ${count(mappings, "mapping")} ${verb} no listener: ${list.join(", ")}${more}`;
+}
+
+/** Says when the last listener ended. */
+function describeEnd(ended: EndedJson | null): string {
+  return ended === null ? "none seen yet" : `ended ${formatTime(new Date(ended.at))}`;
 }
 
 /** As mappings of both protocols may be. */

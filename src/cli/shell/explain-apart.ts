@@ -3,7 +3,7 @@ import { asSentence, type ExitStatus, IlmError } from "../../errors.js";
 import type { AnswerJson } from "../../json/answer.js";
 import { published } from "../../json/published.js";
 import { familyOf, isUnspecified, type Address } from "../../model/address.js";
-import type { Listener } from "../../model/listener.js";
+import { type Listener, noQueue } from "../../model/listener.js";
 import { protocols } from "../../model/mapping.js";
 import { parseOnePort } from "../../config/port.js";
 import { Evaluator, outcomeOf } from "../../rules/evaluate.js";
@@ -113,6 +113,8 @@ function parseListening(text: string): Listener[] {
     device: 0,
     deviceName: "",
     placed: true,
+    since: null,
+    queue: noQueue,
     cookie: "0",
     inode: 0,
     cgroup: "0",

@@ -79,6 +79,7 @@ import type { Faults } from "../types.js";
 export const registryMaps = [
   "meta",
   "presence",
+  "endings",
   "filter",
   "slots",
   "permits",

@@ -11,8 +11,15 @@ function kindOf(record: Record): ListenerKind {
   return record.mptcp === 1 ? "mptcp" : "tcp";
 }
 
-/** Decodes a record. `nameOf` returns an interface's name by its index. */
-export function toListener(record: Record, nameOf: (index: number) => string): Listener {
+/**
+ * Decodes a record. `nameOf` returns an interface's name by its index; `started` is when
+ * CLOCK_MONOTONIC was 0.
+ */
+export function toListener(
+  record: Record,
+  nameOf: (index: number) => string,
+  started: number,
+): Listener {
   const address = addressFromBytes(record.address);
   return {
     protocol: record.protocol === IPPROTO_UDP ? "udp" : "tcp",
@@ -28,6 +35,8 @@ export function toListener(record: Record, nameOf: (index: number) => string): L
     device: record.device,
     deviceName: record.device === 0 ? "" : nameOf(record.device),
     placed: record.placed === 1,
+    since: record.sinceNs === 0n ? null : started + Number(record.sinceNs / 1_000_000n),
+    queue: { waiting: record.waiting, limit: record.waitingMax, drops: record.drops },
     cookie: record.cookie.toString(),
     inode: Number(record.inode),
     cgroup: record.cgroup.toString(),

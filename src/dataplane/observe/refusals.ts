@@ -9,6 +9,7 @@ import {
 import { decode } from "../../abi/layout.js";
 import { IlmError } from "../../errors.js";
 import type { BpfMap } from "../../kernel/bpf/map.js";
+import { monotonicStart } from "../../kernel/clock.js";
 import { addressFromBytes } from "../../model/address.js";
 import type { Refusal, RefusalReason, RefusedAttempt } from "../../model/refusal.js";
 
@@ -52,8 +53,7 @@ export function decodeRefused(bytes: Uint8Array): RefusedAttempt {
 
 /** Returns what the map `refusals` holds, the latest first. */
 export function readRefusals(map: BpfMap): Refusal[] {
-  // CLOCK_MONOTONIC, which does not go on while the machine sleeps.
-  const started = Date.now() - Number(process.hrtime.bigint() / 1_000_000n);
+  const started = monotonicStart();
   return map
     .snapshot()
     .map(([key, value]): Refusal => {

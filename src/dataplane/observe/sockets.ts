@@ -11,6 +11,7 @@ import { Earlier } from "../earlier.js";
 import type { State } from "../install/state.js";
 import { objectPath } from "../objects.js";
 import { toListener } from "./listeners.js";
+import { monotonicStart } from "../../kernel/clock.js";
 
 export function listListeners(state: State): Listener[] {
   const loaded = state.own();
@@ -18,7 +19,8 @@ export function listListeners(state: State): Listener[] {
   let names: ReadonlyMap<number, string> | undefined;
   // Read the names only when needed: few listeners are bound to an interface.
   const nameOf = (index: number): string => (names ??= interfaces()).get(index) ?? "?";
-  return decodeAll(listenerLayout, records).map((record) => toListener(record, nameOf));
+  const started = monotonicStart();
+  return decodeAll(listenerLayout, records).map((record) => toListener(record, nameOf, started));
 }
 
 /** Returns the map of flows, or null when nothing is loaded or the map is incomplete. */

@@ -28,6 +28,8 @@ export function listener(text: string, port: number, changes: Partial<Listener> 
     device: 0,
     deviceName: "",
     placed: false,
+    since: null,
+    queue: { waiting: 0, limit: 128, drops: 0 },
     cookie: "7",
     inode: 1000 + port,
     cgroup: "1",

@@ -58,7 +58,7 @@ import {
 } from "../../../src/model/decision.js";
 import type { Flow } from "../../../src/model/flow.js";
 import type { Refusal } from "../../../src/model/refusal.js";
-import type { Listener } from "../../../src/model/listener.js";
+import type { Ending, Listener } from "../../../src/model/listener.js";
 import { mergePorts } from "../../../src/model/ports.js";
 
 export function address(text: string): Address {
@@ -115,6 +115,7 @@ export const daemonState: DaemonState = {
   listeners: 3,
   mappedListeners: 1,
   unserved: { count: 0, mappings: [] },
+  full: { count: 0, mappings: [] },
   lookups: { existing: 1, selected: 2, missed: 3, errors: 0 },
   flows: { live: 0, capacity: 65_536 },
   faults: { untracked: 0, unplaced: 0, flows: 0, unanswered: 0, unsteered: 0 },
@@ -384,6 +385,13 @@ export class FakeDataPlane implements DataPlane {
 
   counterTotal(): Counters {
     return this.counters().total();
+  }
+
+  /** Who listened. */
+  ended: Ending[] = [];
+
+  endings(): Ending[] {
+    return this.ended;
   }
 
   /** Who listens. */

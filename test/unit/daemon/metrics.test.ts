@@ -44,7 +44,14 @@ const input: MetricsInput = {
   },
   restored: 3,
   listeners: { tcp: 5, udp: 6 },
-  destinations: [{ labels: { mapping: "web", protocol: "tcp" }, listening: true, selected: 2 }],
+  destinations: [
+    {
+      labels: { mapping: "web", protocol: "tcp" },
+      listening: true,
+      selected: 2,
+      queue: { waiting: 5, limit: 4, drops: 15 },
+    },
+  ],
   reloads: { done: 1, failed: 0, lastFailed: false },
 };
 
@@ -61,6 +68,9 @@ describe("the page", () => {
     expect(page).toContain('ilm_lookups_total{mapping="web",protocol="tcp",outcome="error"} 4\n');
     expect(page).toContain('ilm_mappings{origin="runtime"} 1\n');
     expect(page).toContain("ilm_mappings_unserved 1\n");
+    expect(page).toContain('ilm_listener_queue{mapping="web",protocol="tcp"} 5\n');
+    expect(page).toContain('ilm_listener_queue_limit{mapping="web",protocol="tcp"} 4\n');
+    expect(page).toContain('ilm_listener_drops_total{mapping="web",protocol="tcp"} 15\n');
     expect(page).toContain('ilm_destination_selected_total{mapping="web",protocol="tcp"} 2\n');
     expect(page).toContain("ilm_applied_timestamp_seconds 1767323045\n");
     expect(page).toContain('ilm_refusals_total{reason="mapped"} 2\n');
@@ -97,7 +107,9 @@ describe("the page", () => {
     const name = 'a"b\\c\nd';
     const page = renderMetrics({
       ...input,
-      destinations: [{ labels: { mapping: name, protocol: "tcp" }, listening: false, selected: 0 }],
+      destinations: [
+        { labels: { mapping: name, protocol: "tcp" }, listening: false, selected: 0, queue: null },
+      ],
     });
     expect(page).toContain(String.raw`mapping="a\"b\\c\nd"`);
   });

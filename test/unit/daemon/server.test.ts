@@ -67,6 +67,7 @@ const listed: ListedMapping = {
       dualStack: false,
       listening: true,
       selected: 1,
+      ended: null,
     },
   ],
   counters: { existing: 0, selected: 1, missed: 0, errors: 0 },

@@ -30,6 +30,7 @@ describe("a user who may not open the data plane", () => {
         ...destinationShape({ address: address("127.0.1.10"), port: 80 }),
         listening: true,
         selected: 2,
+        ended: null,
       },
     ],
     counters: { existing: 1, selected: 2, missed: 3, errors: 0 },

@@ -9,6 +9,10 @@ function record(changes: Partial<Record> = {}): Record {
   return {
     address: addressBytes(address("127.0.1.10")),
     cookie: 2n ** 63n,
+    sinceNs: 0n,
+    waiting: 0,
+    waitingMax: 128,
+    drops: 0,
     inode: 4242n,
     cgroup: 1n,
     uid: 33,
@@ -31,7 +35,7 @@ function record(changes: Partial<Record> = {}): Record {
 const nameOf = (index: number): string => `eth${index}`;
 
 test("a TCP listener has its address, group and socket, and a cookie that needs all of its 64 bits", () => {
-  expect(toListener(record(), nameOf)).toMatchObject({
+  expect(toListener(record(), nameOf, 0)).toMatchObject({
     protocol: "tcp",
     kind: "tcp",
     family: 4,
@@ -56,5 +60,5 @@ test.each([
   ["an IPv6 wildcard for IPv6 only", { family: 10, v6only: 1 }, { family: 6, v6only: true }],
   ["one that is bound to an interface", { device: 3 }, { device: 3, deviceName: "eth3" }],
 ])("%s", (_, changes, expected) => {
-  expect(toListener(record(changes), nameOf)).toMatchObject(expected);
+  expect(toListener(record(changes), nameOf, 0)).toMatchObject(expected);
 });
