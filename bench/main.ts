@@ -298,18 +298,20 @@ async function watching(): Promise<string> {
         [
           heads[protocol],
           "per second",
-          "of a CPU, watchers",
+          "watchers, of a CPU",
           "beside as much CPU",
           "95 % interval",
+          "CPU of each",
         ],
         ...rows
           .filter((row) => row.protocol === protocol)
-          .map(({ way, value, share, ratio, interval }) => [
+          .map(({ way, value, share, ratio, interval, cpuRatio }) => [
             way,
             short(value),
             share.toFixed(2),
             ratio.toFixed(2),
             interval.map((end) => end.toFixed(2)).join(" to "),
+            cpuRatio.toFixed(2),
           ]),
       ),
     ),

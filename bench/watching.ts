@@ -13,7 +13,7 @@ import { Site, cpuOf, families, ilm, runTraffic, traffic } from "./sites.js";
 import { medianInterval, takeTurns } from "./turns.js";
 
 const ROUNDS = 31;
-const SECONDS = 0.4;
+const SECONDS = 0.25;
 const WINDOW = 16;
 /** Far more often than Prometheus does. */
 const SCRAPE_MS = 100;
@@ -21,7 +21,7 @@ const SCRAPE_MS = 100;
 const START_MS = 3_000;
 
 const { server: dialled } = families.IPv4;
-const own = "127.0.1.10";
+const daemon = "127.0.1.10";
 const protocols = ["TCP", "UDP"] as const;
 type Protocol = (typeof protocols)[number];
 
@@ -57,15 +57,23 @@ export interface WatchingRow {
   /** To what was reached beside processes that use as much CPU: the median of rounds. */
   readonly ratio: number;
   readonly interval: readonly [number, number];
+  /** The same ratio of the CPU time of client and daemon for one of them. */
+  readonly cpuRatio: number;
+}
+
+interface Measured {
+  readonly rate: number;
+  /** CPU time of client and daemon for one connection or request, in microseconds. */
+  readonly cpu: number;
 }
 
 interface Entry {
   readonly site: Site;
+  readonly daemons: readonly ChildProcess[];
   readonly watchers: readonly ChildProcess[];
   readonly protocol: Protocol;
   /** What the watchers used last, of a CPU. */
   share: number;
-  rounds: number;
 }
 
 const scraper = `
@@ -82,7 +90,7 @@ function writeRules(folder: string): string {
     { name: "web", port: 80, to: "app:8080" },
     { name: "names", protocol: "udp", port: 5000, to: "app:5000" },
   ];
-  const services = { app: { address: own, handover: "ingress" } };
+  const services = { app: { address: daemon, handover: "ingress" } };
   writeFileSync(file, JSON.stringify({ version: 1, services, mappings }));
   return file;
 }
@@ -114,8 +122,13 @@ async function watch(
   return watchers;
 }
 
-/** Connections, or requests with replies, per second. */
-function rateOf({ site, protocol }: Entry): number {
+function used(processes: readonly ChildProcess[]): number {
+  return processes.reduce((sum, child) => sum + cpuOf(child), 0);
+}
+
+/** Connections, or requests with replies. */
+function measure({ site, daemons, protocol }: Entry): Measured {
+  const before = used(daemons);
   const [mode, port] = protocol === "TCP" ? ["connect", "80"] : ["client", "5000"];
   const words = [mode, dialled, port, String(SECONDS), String(WINDOW)] as const;
   const result = runTraffic(site.client, ...words) as {
@@ -123,45 +136,45 @@ function rateOf({ site, protocol }: Entry): number {
     replies?: number;
     failed?: number;
     seconds: number;
+    cpu_us: number;
   };
   const done = result.made ?? result.replies ?? 0;
   if (done === 0 || (result.failed ?? 0) > 0) throw new Error(JSON.stringify(result));
-  return done / result.seconds;
+  const cpu = (result.cpu_us + used(daemons) - before) / done;
+  return { rate: done / result.seconds, cpu };
 }
 
 interface Turn {
-  readonly watched: number;
-  readonly spun: number;
+  readonly watched: Measured;
+  readonly spun: Measured;
   readonly share: number;
 }
 
-/** The rate while the watchers watch, and their share of a CPU. */
-function whileWatched(entry: Entry): { rate: number; share: number } {
-  const used = (): number => entry.watchers.reduce((sum, child) => sum + cpuOf(child), 0);
-  const [begun, before] = [performance.now(), used()];
-  const rate = rateOf(entry);
+/** What is measured while the watchers watch, and their share of a CPU. */
+function whileWatched(entry: Entry): { watched: Measured; share: number } {
+  const [begun, before] = [performance.now(), used(entry.watchers)];
+  const watched = measure(entry);
   // Microseconds of CPU in milliseconds.
-  return { rate, share: (used() - before) / 1000 / (performance.now() - begun) };
+  const share = (used(entry.watchers) - before) / 1000 / (performance.now() - begun);
+  return { watched, share };
 }
 
-/** The rate where nothing watches, beside as many processes that use that share. */
-function besideSpinners(entry: Entry, unwatched: Site, share: number): number {
+/** The same where nothing watches, beside as many processes that use that share. */
+function besideSpinners(entry: Entry, unwatched: Entry, share: number): Measured {
   const count = entry.watchers.length;
   const spinners = entry.watchers.map(() => start(traffic, ["spin", String(share / count)]));
   try {
-    return rateOf({ ...entry, site: unwatched });
+    return measure({ ...unwatched, protocol: entry.protocol });
   } finally {
     for (const spinner of spinners) spinner.kill("SIGKILL");
   }
 }
 
-function takeTurn(entry: Entry, unwatched: Site): Turn {
-  entry.rounds += 1;
-  const watchedFirst = entry.rounds % 2 === 1;
-  const early = watchedFirst ? undefined : besideSpinners(entry, unwatched, entry.share);
-  const { rate, share } = whileWatched(entry);
+function takeTurn(entry: Entry, unwatched: Entry, round: number): Turn {
+  const early = round % 2 === 0 ? undefined : besideSpinners(entry, unwatched, entry.share);
+  const { watched, share } = whileWatched(entry);
   entry.share = share;
-  return { watched: rate, share, spun: early ?? besideSpinners(entry, unwatched, share) };
+  return { watched, share, spun: early ?? besideSpinners(entry, unwatched, share) };
 }
 
 /** Values per second; ratios to the rate beside as much CPU that is used for nothing. */
@@ -175,28 +188,34 @@ export async function measureWatching(): Promise<WatchingRow[]> {
       const site = new Site(`w${index}`);
       sites.push(site);
       site.apply(rules);
-      await site.daemon("serve", own, "8080");
-      await site.daemon("echo", own, "5000");
+      await site.daemon("serve", daemon, "8080");
+      await site.daemon("echo", daemon, "5000");
+      const daemons = [...site.processes];
       const watchers = await watch(site, way, rules);
       for (const protocol of protocols) {
-        entries.push({ site, watchers, protocol, share: 0, rounds: 0 });
+        entries.push({ site, daemons, watchers, protocol, share: 0 });
       }
     }
-    const [unwatched] = sites;
+    const [unwatched] = entries;
     if (unwatched === undefined) throw new Error("there is no site");
     for (const entry of entries) entry.share = whileWatched(entry).share;
     progress("watchers watch");
-    const rounds = takeTurns(ROUNDS, entries, (entry) => takeTurn(entry, unwatched));
+    let turns = 0;
+    const rounds = takeTurns(ROUNDS, entries, (entry) => {
+      turns += 1;
+      return takeTurn(entry, unwatched, Math.floor(turns / entries.length));
+    });
     return entries.map(({ protocol }, index) => {
-      const turns = rounds.flatMap((round) => round[index] ?? []);
-      const ratios = turns.map(({ watched, spun }) => watched / spun);
+      const own = rounds.flatMap((round) => round[index] ?? []);
+      const ratios = own.map(({ watched, spun }) => watched.rate / spun.rate);
       return {
         protocol,
         way: ways[Math.floor(index / protocols.length)]?.name ?? "",
-        value: median(turns.map(({ watched }) => watched)),
-        share: median(turns.map(({ share }) => share)),
+        value: median(own.map(({ watched }) => watched.rate)),
+        share: median(own.map(({ share }) => share)),
         ratio: median(ratios),
         interval: medianInterval(ratios),
+        cpuRatio: median(own.map(({ watched, spun }) => watched.cpu / spun.cpu)),
       };
     });
   } finally {
