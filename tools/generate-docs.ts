@@ -1,7 +1,7 @@
 /**
  * Writes what is made from the definitions of the command line and of the configuration:
- * docs/commands.md, man pages, completions. With `--check` it writes nothing, names what is stale,
- * and fails.
+ * docs/commands.md, the table of events in docs/api.md, man/*, completions/*. With `--check` it
+ * writes nothing, names what is stale, and fails.
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -9,8 +9,11 @@ import { renderCompletion, shells } from "../src/cli/shell/completions.js";
 import { buildProgram, exitStatuses } from "../src/cli/shell/program.js";
 import { describeCommands } from "../src/cli/shell/reference.js";
 import { configurationJsonSchema } from "../src/config/schema.js";
+import { eventShapes } from "../src/json/events.js";
 import { failureOutput as failure, outputs } from "../src/json/outputs.js";
 import { version } from "../src/version.js";
+import { replacePart } from "./markdown.js";
+import { renderEvents } from "./reference-events.js";
 import { renderConfigurationPage } from "./reference-man-configuration.js";
 import { renderManPages } from "./reference-man.js";
 import { renderMarkdown } from "./reference-markdown.js";
@@ -19,7 +22,10 @@ import { renderMarkdown } from "./reference-markdown.js";
 function generate(): Map<string, string> {
   const program = describeCommands(buildProgram(() => Promise.resolve()));
   const context = { version, exitStatuses, program, outputs, failure };
-  const files = new Map([["docs/commands.md", renderMarkdown(context)]]);
+  const files = new Map([
+    ["docs/commands.md", renderMarkdown(context)],
+    ["docs/api.md", replacePart(read("docs/api.md") ?? "", "events", renderEvents(eventShapes))],
+  ]);
   for (const [name, content] of renderManPages(context)) {
     files.set(join("man", name), content);
   }

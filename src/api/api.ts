@@ -65,6 +65,16 @@ export interface MappingList {
 /** What a peer may do: `change` includes `read`. */
 export type Right = "read" | "change";
 
+/** The version of the API. It grows when a request or an answer is no longer what it was. */
+export const apiVersion = 1;
+
+/** What tells of the daemon before anything else is asked. */
+export interface DaemonVersion {
+  readonly api: number;
+  /** The version of ilm. */
+  readonly version: string;
+}
+
 interface Route {
   readonly method: "GET" | "POST";
   /** The right that the request takes. */
@@ -77,6 +87,8 @@ interface Route {
  */
 export const routes = {
   "/metrics": { method: "GET", needs: "read" },
+  "/version": { method: "GET", needs: "read" },
+  "/v1/events": { method: "GET", needs: "read" },
   "/v1/status": { method: "GET", needs: "read" },
   "/v1/state": { method: "GET", needs: "read" },
   "/v1/services": { method: "GET", needs: "read" },
@@ -104,6 +116,12 @@ export function routeOf(method: string | undefined, path: string): ApiPath | und
   if (!Object.hasOwn(routes, path)) return undefined;
   const found = path as ApiPath;
   return routes[found].method === method ? found : undefined;
+}
+
+/** Returns the version of the API that a path is for, or null when it is for none. */
+export function versionOf(path: string): number | null {
+  const found = /^\/v(\d{1,9})(?:\/|$)/.exec(path)?.[1];
+  return found === undefined ? null : Number(found);
 }
 
 /** A change as the API accepts it. `reload` reads the file again. */

@@ -1,4 +1,5 @@
 /** Talks to the `ilm run` of a network namespace, if there is one. */
+import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { IlmError } from "../errors.js";
 import {
@@ -50,7 +51,13 @@ export async function requestChange(
 ): Promise<AnsweredChange | null> {
   const { path, body } = encodeChange(change);
   return exchange(
-    { method: "POST", path, body, timeoutMs: options.timeoutMs ?? CHANGE_TIMEOUT_MS },
+    {
+      method: "POST",
+      path,
+      body,
+      timeoutMs: options.timeoutMs ?? CHANGE_TIMEOUT_MS,
+      netnsInode,
+    },
     options.socketPath ?? socketPath(netnsInode),
     changeResult,
   );
@@ -106,7 +113,7 @@ async function read<T>(
   { socketPath: socket = socketPath(netnsInode), timeoutMs = READ_TIMEOUT_MS }: ClientOptions,
 ): Promise<T | null> {
   return await exchange(
-    { method: "GET", path: `${path}${query}`, body: null, timeoutMs },
+    { method: "GET", path: `${path}${query}`, body: null, timeoutMs, netnsInode },
     socket,
     decode,
   );
@@ -117,6 +124,7 @@ interface Request {
   readonly path: string;
   readonly body: string | null;
   readonly timeoutMs: number;
+  readonly netnsInode: number;
 }
 
 async function exchange<T>(request: Request, socket: string, decode: Decode<T>): Promise<T | null> {
@@ -163,7 +171,7 @@ async function send(request: Request, socket: string, path: string): Promise<str
   for (;;) {
     const answer = await sendOnce(request, deadline - performance.now(), socket, path);
     if (answer !== queueFull) return answer;
-    if (performance.now() + RETRY_MS > deadline) throw hung(socket, request.timeoutMs);
+    if (performance.now() + RETRY_MS > deadline) throw hung(socket, request);
     await sleep(RETRY_MS);
   }
 }
@@ -212,7 +220,7 @@ async function sendOnce(
     // This is a plain timer, not the socket's: a daemon that dribbles bytes hangs too.
     const timer = setTimeout(() => {
       finish(() => {
-        reject(hung(socket, request.timeoutMs));
+        reject(hung(socket, request));
       });
       outgoing.destroy();
     }, leftMs);
@@ -236,12 +244,12 @@ async function sendOnce(
   });
 }
 
-function hung(socket: string, timeoutMs: number): IlmError {
+function hung(socket: string, { timeoutMs, netnsInode }: Request): IlmError {
   return new IlmError(
     "DAEMON",
     `the daemon at ${socket} did not answer within ${timeoutMs / 1000} s`,
     {
-      remedy: `The active rules keep working without it: restart it, or kill it (its pid is in ${socket.replace(/\.sock$/, ".lock")}) and run the command again`,
+      remedy: `The active rules keep working without it: restart it, or kill it (its pid is in ${dirname(socket)}/${netnsInode}.lock) and run the command again`,
     },
   );
 }

@@ -2,14 +2,32 @@
  * Where to find a daemon. It is a module of its own, so that asking whether there is one costs
  * nothing.
  */
-import { lstatSync } from "node:fs";
+import { lstatSync, readlinkSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { Folder } from "../kernel/folder.js";
 import { runtimePath } from "../kernel/runtime-folder.js";
 
-/** Returns the socket path of the `ilm run` in the network namespace with this inode number. */
+/** The name of the socket in the host's own network namespace. */
+export const hostSocketName = "ilm.sock";
+
+/** Returns the name by which the daemon of a network namespace is found by the inode number. */
+export function numberedSocketName(netnsInode: number): string {
+  return `${netnsInode}.sock`;
+}
+
+/**
+ * Returns the socket path of the `ilm run` in the network namespace with this inode number. In the
+ * host's own that name is a link to ilm.sock, unless an earlier version of ilm made the socket.
+ */
 export function socketPath(netnsInode: number): string {
-  return `${runtimePath}/${netnsInode}.sock`;
+  const numbered = `${runtimePath}/${numberedSocketName(netnsInode)}`;
+  return leadsToHostSocket(numbered) ? `${runtimePath}/${hostSocketName}` : numbered;
+}
+
+/** Reports whether this is the link that the daemon of the host's own namespace keeps. */
+export function leadsToHostSocket(path: string): boolean {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  return found?.isSymbolicLink() === true && readlinkSync(path) === hostSocketName;
 }
 
 /** A socket in a folder that no other user can put anything into. */

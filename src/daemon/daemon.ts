@@ -7,7 +7,6 @@ import { activeIfReadable } from "../control/active.js";
 import { judgeOf } from "../dataplane/judge.js";
 import { openDataPlane } from "../dataplane/open.js";
 import type { ApplyOptions, DataPlane } from "../dataplane/types.js";
-import type { ChangeSummary } from "../rules/summary.js";
 import { formatMappingArgument } from "../config/argument.js";
 import { IlmError } from "../errors.js";
 import type { WriterLock } from "../kernel/lock.js";
@@ -16,10 +15,13 @@ import { findProcess, userName } from "../kernel/procfs.js";
 import { giveBackMemory } from "../kernel/memory.js";
 import { noActiveRules, readRules } from "../model/rules.js";
 import { version } from "../version.js";
-import type { ApiChange, DaemonStatus } from "../api/api.js";
+import { apiVersion, type ApiChange, type DaemonStatus, type DaemonVersion } from "../api/api.js";
 import { requestStatus } from "../api/client.js";
 import { socketExists, socketPath } from "../api/socket-path.js";
 import { loadDesired, type RulesSource } from "../control/desired.js";
+import { eventLog } from "./event-log.js";
+import { EventStreams } from "./event-stream.js";
+import { Events } from "./events.js";
 import { followFile, type FileFollower } from "./follow-file.js";
 import { keepGood, readGood } from "./last-good.js";
 import { keepApi } from "./keep-api.js";
@@ -29,6 +31,7 @@ import type { Logger } from "./log.js";
 import { MemoryWatch } from "./memory.js";
 import { listMappings } from "./listing.js";
 import { ofMappings, renderMetrics } from "./metrics.js";
+import { ownSocket } from "./own-socket.js";
 import { mayPass, pauseAfter, untilItPasses } from "./passing.js";
 import { Reconciler } from "./reconcile.js";
 import { refusalLog } from "./refusal-log.js";
@@ -146,9 +149,12 @@ async function work({
     resident: () => process.memoryUsage.rss(),
     giveBack: giveBackMemory,
   });
+  const events = new Events();
+  events.subscribe(eventLog(log));
   const reconciler = new Reconciler({
     dataPlane,
     log,
+    tell: events.tell,
     load: (from, options) => loadDesired(from, { ...options, filesOnly: true, signal: end.signal }),
     source: takeOver(dataPlane, source, replace),
     onSource: follow,
@@ -157,7 +163,6 @@ async function work({
     onUnloaded: () => {
       end.now("unload");
     },
-    describe: describeChange,
     overNewer,
     onWorked: (isLarge) => {
       memory.worked(isLarge);
@@ -228,7 +233,7 @@ async function work({
     onRestored: (missing) => {
       reconciler.tellRestored(missing);
     },
-    onRefused: refusalLog(dataPlane, log, { find: findProcess, userName }),
+    onRefused: refusalLog(dataPlane, { log, tell: events.tell }, { find: findProcess, userName }),
   });
   const refused = new RefusalTotals();
   const clock = setInterval(() => {
@@ -246,7 +251,7 @@ async function work({
     // It is assigned in a function, which control flow analysis does not see.
     await Promise.race([(follower as FileFollower | null)?.ready, end.reason]);
     await untilItPasses(() => reconciler.begin(), log, end.signal);
-    const path = socketPath(dataPlane.netnsInode);
+    const own = ownSocket(dataPlane.netnsInode);
     // A separate data plane: what it unpacks of a million mappings goes when it is closed.
     const withOwn = <T>(read: (own: DataPlane) => T): T => {
       memory.worked();
@@ -257,7 +262,17 @@ async function work({
         own.close();
       }
     };
+    const streams = new EventStreams(events, {
+      hello: () => ({
+        api: apiVersion,
+        version,
+        netns: dataPlane.netnsInode,
+        generation: activeIfReadable(dataPlane)?.generation ?? null,
+      }),
+    });
     const handlers = {
+      version: (): DaemonVersion => ({ api: apiVersion, version }),
+      events: streams,
       status: (): DaemonStatus => ({
         pid: process.pid,
         version,
@@ -276,11 +291,12 @@ async function work({
       },
     };
     const server = await keepApi({
-      path,
-      serve: () => serveApi(path, handlers, { groups, log }),
+      path: own.path,
+      serve: () => serveApi(own.path, handlers, { groups, log }),
       log,
       prepare: () => {
         lock.keep();
+        own.keepLink();
       },
       settled: () => reconciler.idle(),
     });
@@ -294,7 +310,9 @@ async function work({
         reason === "unload" ? "ends: unloaded" : `${reason}: ends; the rules stay active`,
       );
     } finally {
+      streams.close();
       await server.close();
+      own.removeLink();
       await reconciler.idle();
     }
   } finally {
@@ -322,16 +340,6 @@ function takeOver(dataPlane: DataPlane, source: RulesSource, replace: boolean): 
   const rules = readRules(dataPlane.active()?.rules ?? noActiveRules);
   const given = rules.file.mappings.filter((mapping) => mapping.origin.file === "<argument>");
   return { path: rules.source, mappings: given.map((mapping) => formatMappingArgument(mapping)) };
-}
-
-function describeChange(mappings: number, difference: ChangeSummary | null): string {
-  const parts = [`${mappings} mappings`];
-  for (const kind of ["added", "removed", "changed"] as const) {
-    const { count = 0, names = [] } = difference?.[kind] ?? {};
-    if (count > 5) parts.push(`${count} ${kind}`);
-    else if (count > 0) parts.push(`${kind} ${[...new Set(names)].join(" ")}`);
-  }
-  return parts.join(", ");
 }
 
 const noFlows = { live: 0, capacity: 0 };

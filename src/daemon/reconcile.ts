@@ -5,8 +5,8 @@
  */
 import { setImmediate as immediate } from "node:timers/promises";
 import { activeIfReadable } from "../control/active.js";
-import type { ChangeSummary } from "../rules/summary.js";
 import { formatProblem, IlmError } from "../errors.js";
+import type { ChangeSummary, NamedMappings } from "../rules/summary.js";
 import type { ApplyOptions, DataPlane, Active } from "../dataplane/types.js";
 import { type ActiveRules, countMappings, inMemory, noActiveRules } from "../model/rules.js";
 import { type Revision, areSound, revise } from "../model/revision.js";
@@ -24,6 +24,7 @@ import { nothingActive, switched, type AnsweredChange, type ChangeResult } from 
 import type { Desired, LoadOptions, RulesSource } from "../control/desired.js";
 import type { File, ReadResult } from "../config/read.js";
 import type { Good } from "./last-good.js";
+import type { Tell } from "./events.js";
 import type { Logger } from "./log.js";
 import { Restored } from "./restored.js";
 
@@ -36,6 +37,8 @@ const LARGE_MAPPINGS = 10_000;
 export interface ReconcilerOptions extends Pick<ApplyOptions, "overNewer"> {
   readonly dataPlane: DataPlane;
   readonly log: Logger;
+  /** Told what happened, which the log has from there. */
+  readonly tell: Tell;
   /** Reads the file and the arguments again. */
   readonly load: (
     source: RulesSource,
@@ -56,8 +59,6 @@ export interface ReconcilerOptions extends Pick<ApplyOptions, "overNewer"> {
    * much memory.
    */
   readonly onWorked?: (isLarge: boolean) => void;
-  /** Describes what a change did, in one line for the log. */
-  readonly describe?: (mappings: number, difference: ChangeSummary | null) => string;
 }
 
 /** A change, and the revision that leads to what an apply asks for. */
@@ -219,12 +220,12 @@ export class Reconciler {
     return this.#restoredCount;
   }
 
-  /** Logs, in one line, what had been removed and is back. */
+  /** Tells, as one event, what had been removed and is back. */
   tellRestored(names: readonly string[]): void {
     if (names.length === 0) return;
     this.#restoredCount += names.length;
     this.#restored.note(names);
-    this.#options.log.log("warning", `${names.join(", ")}: removed by another program, put back`);
+    this.#options.tell({ event: "restored", what: names });
   }
 
   /** Settles when everything queued so far is done. */
@@ -368,21 +369,22 @@ export class Reconciler {
     rules: ActiveRules,
     how: Pick<ApplyOptions, "revision" | "compiled"> = {},
   ): ChangeResult {
-    const { dataPlane, log, describe, overNewer } = this.#options;
+    const { dataPlane, log, tell, overNewer } = this.#options;
     const result = dataPlane.apply(rules, { ...how, overNewer, settleLater: true });
     const { generation, changed, mappings } = result;
     if (changed && !result.incremental) {
       const replaced = before === null ? 0 : countMappings(before.rules);
       this.#wasLarge = Math.max(replaced, mappings) >= LARGE_MAPPINGS;
     }
-    const detail = changed && describe !== undefined ? describe(mappings, result.difference) : "";
-    log.log(
-      "info",
-      changed
-        ? `generation ${generation} is active${detail === "" ? "" : `: ${detail}`}`
-        : `generation ${generation} stays active: nothing to change`,
-      { generation, changed },
-    );
+    if (changed) {
+      const { added, removed, changed: altered } = result.difference ?? noDifference;
+      tell({ event: "changed", generation, mappings, added, removed, changed: altered });
+    } else {
+      log.log("info", `generation ${generation} stays active: nothing to change`, {
+        generation,
+        changed,
+      });
+    }
     if (result.takenOverFormat !== null) log.log("info", describeTakenOver(result.takenOverFormat));
     if (result.lost !== null) log.log("warning", describeLost(result.lost));
     this.tellRestored(result.repaired);
@@ -400,24 +402,17 @@ export class Reconciler {
   }
 
   #switch(to: "off" | "on"): ChangeResult {
-    const { dataPlane, log } = this.#options;
+    const { dataPlane, tell } = this.#options;
     const changed = dataPlane.setOff(to === "off");
-    if (changed) {
-      log.log(
-        "warning",
-        to === "off"
-          ? "switched off by a request over the socket: mappings have no effect until `ilm on`"
-          : "switched on again by a request over the socket",
-      );
-    }
+    if (changed) tell({ event: "switched", to });
     return switched(dataPlane.active()?.generation ?? 0, changed, to === "off");
   }
 
   #unload(): ChangeResult {
-    const { dataPlane, log, onUnloaded } = this.#options;
+    const { dataPlane, tell, onUnloaded } = this.#options;
     const changed = dataPlane.unload();
     this.#unloaded = true;
-    log.log("info", "unloaded by a request over the socket");
+    tell({ event: "unloaded" });
     onUnloaded?.();
     return { ...nothingActive, changed };
   }
@@ -449,13 +444,9 @@ export class Reconciler {
   }
 
   #complain(error: ErrorBody): void {
-    const { log } = this.#options;
+    const { log, tell } = this.#options;
     const generation = this.#generation();
-    log.log("error", `${error.message}${error.remedy === null ? "" : ` - ${error.remedy}`}`, {
-      code: error.code,
-      problems: error.problems,
-    });
-    for (const problem of error.problems) log.log("error", formatProblem(problem));
+    tell({ event: "reload-refused", error });
     log.log(
       "error",
       generation === undefined
@@ -466,6 +457,10 @@ export class Reconciler {
     );
   }
 }
+
+const none: NamedMappings = { count: 0, names: [] };
+/** What a change did that changed no mapping, but something else. */
+const noDifference: ChangeSummary = { added: none, removed: none, changed: none };
 
 const nothingFromFile: Change & { kind: "apply" } = {
   kind: "apply",

@@ -1,4 +1,4 @@
-/** Writes a line of the log for each attempt that was refused or reported. */
+/** Tells of each attempt that was refused or reported, with who tried, and what it was for. */
 import { activeIfReadable } from "../control/active.js";
 import type { DataPlane } from "../dataplane/types.js";
 import type { Holder } from "../model/listener.js";
@@ -8,6 +8,7 @@ import { countMappings, readRules } from "../model/rules.js";
 import { coveringMappings } from "../rules/covered.js";
 import { unitOf } from "../words/listener.js";
 import { type Belonging, describeRefused } from "../words/refusal.js";
+import type { Tell } from "./events.js";
 import type { Logger } from "./log.js";
 import { LISTED_MAPPINGS_MAX } from "./metrics.js";
 
@@ -43,10 +44,13 @@ function atMost(
   };
 }
 
-/** Returns a function that logs an attempt. Names are those of the rules that are active then. */
+/**
+ * Returns a function that tells of an attempt. Names are those of the rules that are active then.
+ * The log has how many more there were.
+ */
 export function refusalLog(
   dataPlane: Pick<DataPlane, "active">,
-  log: Logger,
+  { log, tell }: { readonly log: Logger; readonly tell: Tell },
   { find, userName }: Processes,
 ): (attempt: RefusedAttempt) => void {
   return atMost(log, (attempt) => {
@@ -56,26 +60,24 @@ export function refusalLog(
     const unit = unitOf(holder);
     const to = belonging(dataPlane, attempt);
     const message = describeRefused(attempt, { command, pid, user, unit }, to);
-    log.log(
-      reason === "reported" ? "info" : "warning",
-      `${message} (\`ilm audit\` has the remedy)`,
-      {
-        refusal: {
-          reason,
-          protocol,
-          address,
-          port,
-          uid,
-          gid,
-          user,
-          pid,
-          command,
-          unit,
-          service: to.service?.name ?? null,
-          mapping: to.mapping?.name ?? null,
-        },
+    tell({
+      event: "refused",
+      message: `${message} (\`ilm audit\` has the remedy)`,
+      refusal: {
+        reason,
+        protocol,
+        address,
+        port,
+        uid,
+        gid,
+        user,
+        pid,
+        command,
+        unit,
+        service: to.service?.name ?? null,
+        mapping: to.mapping?.name ?? null,
       },
-    );
+    });
   });
 }
 

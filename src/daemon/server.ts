@@ -10,15 +10,18 @@ import { ExitStatus, IlmError } from "../errors.js";
 import { printableJson } from "../printable.js";
 import { letGroupsConnect, peerCredentials, withUmask } from "../kernel/peer.js";
 import {
+  apiVersion,
   changeRoutes,
   isChangePath,
   routeOf,
   routes,
+  versionOf,
   type ApiChange,
   type ApiPath,
   type ChangePath,
   type DaemonState,
   type DaemonStatus,
+  type DaemonVersion,
   type MappingList,
   type ReadPath,
   type Reply,
@@ -41,6 +44,7 @@ import { Connections } from "./connections.js";
 import { DecodeError } from "../api/decode.js";
 import { parseJson, readBody, TooLarge } from "./request-body.js";
 import { openSocketPlace, type SocketPlace } from "../api/socket-path.js";
+import type { EventStreams } from "./event-stream.js";
 import type { Logger } from "./log.js";
 import { AccessLog } from "./access-log.js";
 import { Busy, Workload } from "./workload.js";
@@ -55,6 +59,9 @@ export interface ApiHandlers {
   mappings(query: URLSearchParams): MappingList;
   /** Returns the metrics page in Prometheus text format 0.0.4. */
   metrics(): string;
+  version(): DaemonVersion;
+  /** Sends events until the client or the daemon ends. Throws LIMIT. */
+  readonly events: Pick<EventStreams, "open" | "refuseIfFull">;
 }
 
 export interface ApiOptions {
@@ -226,7 +233,10 @@ interface Serving {
 /** Answers a request that only reads. */
 type Reader = (response: ServerResponse, handlers: ApiHandlers, query: URLSearchParams) => void;
 
-const readers: Readonly<Record<ReadPath, Reader>> = {
+const readers: Readonly<Record<Exclude<ReadPath, "/v1/events">, Reader>> = {
+  "/version": (response, handlers) => {
+    sendReply(response, 200, { ok: true, result: handlers.version() });
+  },
   "/metrics": (response, handlers) => {
     send(response, 200, "text/plain; version=0.0.4; charset=utf-8", handlers.metrics());
   },
@@ -255,13 +265,22 @@ async function answer(
     const [path = "", query] = url.split("?", 2);
     const route = routeOf(request.method, path);
     if (route === undefined || (query !== undefined && route !== "/v1/mappings")) {
-      throw new NotFound(`there is no ${request.method ?? ""} ${url.slice(0, 200)}`);
+      throw notFound(request.method ?? "", url);
     }
     permit(route);
     if (isChangePath(route)) {
       const result = await makeChange(request, route, serving);
       connections.awaitReader(request.socket);
       sendReply(response, 200, { ok: true, result });
+    } else if (route === "/v1/events") {
+      handlers.events.refuseIfFull();
+      // It has all the time that it wants.
+      connections.work(request.socket);
+      response.writeHead(200, {
+        "content-type": "application/x-ndjson",
+        "cache-control": "no-store",
+      });
+      handlers.events.open(response);
     } else {
       readers[route](response, handlers, new URLSearchParams(query));
       connections.awaitReader(request.socket);
@@ -326,9 +345,19 @@ function malformed(error: DecodeError): IlmError {
 }
 
 class NotFound extends IlmError {
-  constructor(message: string) {
-    super("USAGE", message);
+  constructor(message: string, options?: { readonly remedy: string }) {
+    super("USAGE", message, options);
   }
+}
+
+function notFound(method: string, url: string): NotFound {
+  const asked = versionOf(url);
+  if (asked !== null && asked !== apiVersion) {
+    return new NotFound(`this daemon has version ${apiVersion} of the API, and not ${asked}`, {
+      remedy: `Ask for /v${apiVersion}/..., or use the version of ilm that the request is meant for: GET /version tells which the daemon is.`,
+    });
+  }
+  return new NotFound(`there is no ${method} ${url.slice(0, 200)}`);
 }
 
 function httpStatus(error: unknown): number {
@@ -344,6 +373,7 @@ function httpStatus(error: unknown): number {
     case ExitStatus.configuration:
       return 422;
     default:
+      if (error.code === "LIMIT") return 503;
       return error.code === "NOT_FOUND" ? 404 : 500;
   }
 }

@@ -14,7 +14,7 @@ import {
   type Of,
 } from "./shape.js";
 
-const named = object(
+export const named = object(
   {
     count: field(integer, "How many there are."),
     names: field(list(text), "Their names, at most the first 100."),

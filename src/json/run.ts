@@ -14,7 +14,7 @@ import {
   type Of,
 } from "./shape.js";
 
-const refusal = object({
+export const refusal = object({
   reason: field(
     oneOf(...refusalReasons),
     "Why. `address`: a bind to a service's address. `mapped`: a bind to a dialled address on a mapped port. `wildcard`: a bind to every address. `reported`: the same, which was allowed. `lookup`: packets for a stranger.",

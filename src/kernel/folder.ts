@@ -22,6 +22,7 @@ import {
   renameSync,
   rmdirSync,
   statfsSync,
+  symlinkSync,
   unlinkSync,
   writeFile as writeFileCall,
 } from "node:fs";
@@ -262,6 +263,16 @@ export class Folder {
     } finally {
       await close(fd);
     }
+    this.rename(next, name);
+  }
+
+  /** Puts a link to another name in this folder in the place of whatever has this name. */
+  replaceLink(name: string, target: string): void {
+    const next = `.${name}.new`;
+    this.remove(next);
+    this.#told(name, "made", () => {
+      symlinkSync(target, this.at(next));
+    });
     this.rename(next, name);
   }
 

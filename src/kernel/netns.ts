@@ -54,6 +54,18 @@ export function netnsInode(): number {
 }
 
 /**
+ * Reports whether this is the host's own network namespace: that of process 1, as /proc has it. A
+ * container with an init of its own is a host in this sense. Each namespace has entries of its own
+ * below /proc/PID/net, which takes no privilege to look at, unlike /proc/1/ns/net.
+ */
+export function isHostNetns(): boolean {
+  const entryOf = (process: string): number | undefined =>
+    statSync(`/proc/${process}/net/dev`, { throwIfNoEntry: false })?.ino;
+  const own = entryOf("self");
+  return own !== undefined && own === entryOf("1");
+}
+
+/**
  * Returns the namespace's cookie, which is unique until the next boot. Throws NO_BPF on kernels
  * before 5.14.
  */

@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from "vitest";
 import { serveApi, type ApiHandlers } from "../../src/daemon/server.js";
-import type { ApiChange } from "../../src/api/api.js";
+import { type ApiChange, apiVersion } from "../../src/api/api.js";
 import { noGroups } from "../../src/api/rights.js";
 import { socketPath } from "../../src/api/socket-path.js";
 import { nothingActive } from "../../src/api/result.js";
@@ -184,6 +184,8 @@ describe("text that is known", () => {
       services: () => [],
       mappings: () => ({ total: 0, mappings: [] }),
       metrics: () => "",
+      version: () => ({ api: apiVersion, version }),
+      events: { open: () => undefined, refuseIfFull: () => undefined },
       change: (change) => {
         changes.push(change);
         if (change.kind === "reapply") return Promise.reject(refusal);

@@ -3,6 +3,7 @@
 import { describe, expect, test } from "vitest";
 import type { Desired, RulesSource } from "../../../src/control/desired.js";
 import type { Good } from "../../../src/daemon/last-good.js";
+import { eventLog } from "../../../src/daemon/event-log.js";
 import type { Level } from "../../../src/daemon/log.js";
 import { Reconciler } from "../../../src/daemon/reconcile.js";
 import { configurationError, IlmError } from "../../../src/errors.js";
@@ -33,13 +34,15 @@ function makeWorld(source: RulesSource = { path: "/etc/rules.yaml", mappings: []
   let content: readonly Mapping[] | Error = [mapping("web")];
   let loads = 0;
   let ended = false;
+  const log = {
+    log: (level: Level, message: string) => {
+      lines.push(`${level} ${message}`);
+    },
+  };
   const reconciler = new Reconciler({
     dataPlane,
-    log: {
-      log: (level: Level, message: string) => {
-        lines.push(`${level} ${message}`);
-      },
-    },
+    log,
+    tell: eventLog(log),
     lastGood: () => world.stored,
     onGood: (path) => {
       good.push(path);

@@ -1,6 +1,8 @@
 // Goal: one line says who tried what and why it was refused, in words and as values, also when the
 // process is gone by then; sums only grow.
 import { expect, test, vi } from "vitest";
+import { eventLog } from "../../../src/daemon/event-log.js";
+import type { Logger } from "../../../src/daemon/log.js";
 import { refusalLog } from "../../../src/daemon/refusal-log.js";
 import { RefusalTotals } from "../../../src/daemon/refusal-totals.js";
 import type { Refusal, RefusedAttempt } from "../../../src/model/refusal.js";
@@ -29,9 +31,14 @@ function logger(isThere = true) {
   const listeners = [{ user: "tester" }];
   dataPlane.apply(activeRules({ ...ruleSet(mapping("web", { listeners })), services: [web] }));
   const lines: unknown[] = [];
+  const log: Logger = {
+    log: (level, message, details) => {
+      lines.push({ level, message, ...details });
+    },
+  };
   const tell = refusalLog(
     dataPlane,
-    { log: (level, message, details) => lines.push({ level, message, ...details }) },
+    { log, tell: eventLog(log) },
     {
       find: (pid, command) =>
         isThere

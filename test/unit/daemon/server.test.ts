@@ -2,7 +2,7 @@
 // talks nonsense is told apart.
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { request as httpRequest } from "node:http";
+import { type IncomingMessage, request as httpRequest } from "node:http";
 import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,7 +12,12 @@ import { noGroups } from "../../../src/api/rights.js";
 import { mappingShape } from "../../../src/api/mapping-shape.js";
 import type { Logger } from "../../../src/daemon/log.js";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { smallBodyLimit, type ApiChange, type ListedMapping } from "../../../src/api/api.js";
+import {
+  apiVersion,
+  smallBodyLimit,
+  type ApiChange,
+  type ListedMapping,
+} from "../../../src/api/api.js";
 import type { AnsweredChange } from "../../../src/api/result.js";
 import {
   requestChange,
@@ -21,6 +26,8 @@ import {
   requestState,
   requestStatus,
 } from "../../../src/api/client.js";
+import { EventStreams } from "../../../src/daemon/event-stream.js";
+import { Events } from "../../../src/daemon/events.js";
 import { serveApi, type ApiOptions, type ApiServer } from "../../../src/daemon/server.js";
 import { configurationError, IlmError } from "../../../src/errors.js";
 import { inMemory } from "../../../src/model/rules.js";
@@ -79,6 +86,8 @@ let changes: ApiChange[];
 let onChange: (change: ApiChange) => Promise<AnsweredChange>;
 let closers: (() => Promise<void>)[];
 let logged: string[];
+let events: Events;
+let streams: EventStreams;
 const log: Logger = {
   log: (level, message) => {
     logged.push(`${level} ${message}`);
@@ -92,9 +101,14 @@ beforeEach(() => {
   onChange = () => Promise.resolve(result);
   closers = [];
   logged = [];
+  events = new Events();
+  streams = new EventStreams(events, {
+    hello: () => ({ api: apiVersion, version: "0.1.0", netns: 1, generation: 7 }),
+  });
 });
 
 afterEach(async () => {
+  streams.close();
   for (const close of closers) await close();
   rmSync(folder, { recursive: true });
 });
@@ -116,6 +130,8 @@ async function serve(options: Partial<ApiOptions> = {}): Promise<ApiServer> {
         throw new IlmError("NOT_FOUND", "there is no such mapping");
       },
       metrics: () => "ilm_loaded 1\n",
+      version: () => ({ api: apiVersion, version: "0.1.0" }),
+      events: streams,
     },
     { groups: noGroups, log, ...options },
   );
@@ -430,6 +446,102 @@ describe("a request that is wrong", () => {
       { numRuns: 50 },
     );
     expect(await requestStatus(1, { socketPath: path })).toEqual(status);
+  });
+});
+
+describe("the version of the API", () => {
+  test("can be asked for without knowing it", async () => {
+    await serve();
+    const { status, text } = await ask("GET", "/version");
+    expect([status, JSON.parse(text)]).toEqual([
+      200,
+      { ok: true, result: { api: 1, version: "0.1.0" } },
+    ]);
+  });
+
+  test.each(["/v2/status", "/v0/status", "/v2", "/v10/events?since=1"])(
+    "%s is of another one, and the answer says so",
+    async (url) => {
+      await serve();
+      const { status, text } = await ask("GET", url);
+      expect(status).toBe(404);
+      expect(text).toMatch(/this daemon has version 1 of the API, and not \d+".*GET \/version/);
+    },
+  );
+});
+
+describe("events", () => {
+  /** Reads events until the connection ends. */
+  async function* read(): AsyncGenerator<{ readonly event: string }> {
+    const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+      const options = { socketPath: path, path: "/v1/events", agent: false };
+      httpRequest(options, resolve).on("error", reject).end();
+    });
+    expect(answer.headers["content-type"]).toBe("application/x-ndjson");
+    let rest = "";
+    for await (const part of answer.setEncoding("utf8")) {
+      const lines = (rest + String(part)).split("\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines) yield JSON.parse(line) as { readonly event: string };
+    }
+  }
+
+  test("arrive as they happen at several readers, beside requests, until the daemon ends", async () => {
+    const server = await serve();
+    const readers = [read(), read(), read()];
+    for (const reader of readers) {
+      expect((await reader.next()).value).toMatchObject({ event: "connected", generation: 7 });
+    }
+    events.tell({ event: "switched", to: "on" });
+    for (const reader of readers) {
+      expect((await reader.next()).value).toMatchObject({ event: "switched", to: "on" });
+    }
+    expect(await requestStatus(1, { socketPath: path })).toEqual(status);
+    streams.close();
+    await server.close();
+    for (const reader of readers) {
+      expect((await reader.next()).value).toMatchObject({ event: "ending" });
+      expect((await reader.next()).done).toBe(true);
+    }
+  });
+
+  test("are lost by a reader that stops reading, who hears how many; requests go on", async () => {
+    await serve();
+    const slow = connect(path);
+    closers.push(() => Promise.resolve(slow.destroy()).then(() => undefined));
+    slow.write("GET /v1/events HTTP/1.1\r\nhost: ilm\r\n\r\n");
+    const quick = read();
+    await quick.next();
+    while (streams.readers < 2) await new Promise(setImmediate);
+    const what = ["x".repeat(1000)];
+    for (let told = 0; told < 2000; told += 1) {
+      events.tell({ event: "restored", what });
+      expect((await quick.next()).value).toMatchObject({ event: "restored" });
+    }
+    expect(await requestStatus(1, { socketPath: path })).toEqual(status);
+    const { lost } = streams;
+    expect(lost).toBeGreaterThan(0);
+    let text = "";
+    await new Promise<void>((resolve) => {
+      slow.on("data", (part) => {
+        text += String(part);
+        if (text.includes('"event":"lost"')) resolve();
+      });
+    });
+    expect(text).toContain(`"count":${lost}}`);
+    expect(text.split('"event":"restored"').length - 1).toBe(2000 - lost);
+  });
+
+  test("go to one reader after the other, but not to too many at once", async () => {
+    await serve();
+    for (let turn = 0; turn < 2; turn += 1) {
+      const readers = Array.from({ length: 64 }, read);
+      await Promise.all(readers.map((reader) => reader.next()));
+      const { status, text } = await ask("GET", "/v1/events");
+      expect([status, JSON.parse(text)]).toMatchObject([503, { error: { code: "LIMIT" } }]);
+      await Promise.all(readers.map((reader) => reader.return(undefined)));
+      while (streams.readers > 0) await new Promise(setImmediate);
+    }
   });
 });
 

@@ -1,0 +1,57 @@
+/** Puts what happened into the log, in words. */
+import type { DaemonEvent } from "../api/events.js";
+import { formatProblem } from "../errors.js";
+import type { Tell } from "./events.js";
+import type { Logger } from "./log.js";
+
+/** Returns a function that logs events. */
+export function eventLog(log: Logger): Tell {
+  return (event) => {
+    switch (event.event) {
+      case "changed":
+        log.log("info", `generation ${event.generation} is active: ${describeChange(event)}`, {
+          generation: event.generation,
+          changed: true,
+        });
+        return;
+      case "switched":
+        log.log(
+          "warning",
+          event.to === "off"
+            ? "switched off by a request over the socket: mappings have no effect until `ilm on`"
+            : "switched on again by a request over the socket",
+        );
+        return;
+      case "unloaded":
+        log.log("info", "unloaded by a request over the socket");
+        return;
+      case "reload-refused":
+        logRefused(log, event);
+        return;
+      case "restored":
+        log.log("warning", `${event.what.join(", ")}: removed by another program, put back`);
+        return;
+      case "refused":
+        log.log(event.refusal.reason === "reported" ? "info" : "warning", event.message, {
+          refusal: event.refusal,
+        });
+        return;
+    }
+  };
+}
+
+function describeChange(event: DaemonEvent & { event: "changed" }): string {
+  const parts = [`${event.mappings} mappings`];
+  for (const kind of ["added", "removed", "changed"] as const) {
+    const { count, names } = event[kind];
+    if (count > 5) parts.push(`${count} ${kind}`);
+    else if (count > 0) parts.push(`${kind} ${[...new Set(names)].join(" ")}`);
+  }
+  return parts.join(", ");
+}
+
+function logRefused(log: Logger, { error }: DaemonEvent & { event: "reload-refused" }): void {
+  const { code, message, remedy, problems } = error;
+  log.log("error", `${message}${remedy === null ? "" : ` - ${remedy}`}`, { code, problems });
+  for (const problem of problems) log.log("error", formatProblem(problem));
+}

@@ -1,0 +1,83 @@
+/** What `GET /v1/events` of the API sends, one object on a line. */
+import { named } from "./change.js";
+import { errorBody } from "./common.js";
+import { refusal } from "./run.js";
+import { either, field, integer, list, nullable, object, oneOf, text, type Of } from "./shape.js";
+
+const time = field(text, "When it was: ISO 8601, UTC.");
+
+/** Each kind of event, by the value of its field `event`. */
+export const eventShapes = {
+  connected: object({
+    event: field(oneOf("connected"), "The first line: from here on, events are sent."),
+    time,
+    api: field(integer, "The version of the API."),
+    version: field(text, "The version of ilm."),
+    netns: field(integer, "The inode number of the network namespace."),
+    generation: field(
+      nullable(integer),
+      "The number of the active rules; null when there are none.",
+    ),
+  }),
+  changed: object({
+    event: field(oneOf("changed"), "Other rules are active."),
+    time,
+    generation: field(integer, "Their number."),
+    mappings: field(integer, "How many mappings there are."),
+    added: field(named, "Mappings that are new."),
+    removed: field(named, "Mappings that are gone."),
+    changed: field(named, "Mappings that are not as they were."),
+  }),
+  switched: object({
+    event: field(oneOf("switched"), "`ilm off` or `ilm on`."),
+    time,
+    to: field(oneOf("off", "on"), "Whether mappings decide now."),
+  }),
+  unloaded: object({
+    event: field(oneOf("unloaded"), "`ilm unload`: no rules are active, and the daemon ends."),
+    time,
+  }),
+  "reload-refused": object({
+    event: field(
+      oneOf("reload-refused"),
+      "The configuration was refused; the active rules stay active.",
+    ),
+    time,
+    error: field(errorBody, "Why."),
+  }),
+  restored: object({
+    event: field(oneOf("restored"), "What another program had removed is back."),
+    time,
+    what: field(list(text), "Programs, pins and addresses, as `ilm status` names them."),
+  }),
+  refused: object({
+    event: field(
+      oneOf("refused"),
+      "A bind, or packets for a stranger, were refused, or reported; at most every 10 s for the same.",
+    ),
+    time,
+    message: field(text, "The same in words."),
+    refusal: field(refusal, "Who tried what, and why it was refused."),
+  }),
+  lost: object({
+    event: field(
+      oneOf("lost"),
+      "This reader was too slow, and did not get some events: ask for the state again.",
+    ),
+    time,
+    count: field(integer, "How many events it did not get."),
+  }),
+  heartbeat: object({
+    event: field(oneOf("heartbeat"), "Nothing: the daemon is there. Every 10 seconds."),
+    time,
+  }),
+  ending: object({
+    event: field(oneOf("ending"), "The last line: the daemon ends."),
+    time,
+  }),
+} as const;
+
+export type EventShapes = {
+  readonly [Kind in keyof typeof eventShapes]: Of<(typeof eventShapes)[Kind]>;
+};
+export const anyEvent = either(...Object.values(eventShapes));
