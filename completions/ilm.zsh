@@ -9,6 +9,7 @@ _ilm() {
     'wait:wait until mappings have a listener'
     'listeners:show who listens where, and which mappings lead there'
     'flows:show the UDP clients that mappings brought to daemons, and what each dialled'
+    'metrics:print the metrics in the text format of Prometheus'
     'explain:show step by step what becomes of a packet, by the active rules or those of a file'
     'monitor:show decisions as they are made'
     'audit:show who listens where it should not, who is missing, and what was refused'
@@ -94,6 +95,16 @@ _ilm() {
             '(-h --help)--help[show help]' ;;
         flows)
           _arguments '(-V --version)-V[show the version]' \
+            '(-V --version)--version[show the version]' \
+            '--json[print JSON, on standard output alone]' \
+            '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
+            '--no-color[no colours; NO_COLOR in the environment does the same]' \
+            '(-h --help)-h[show help]' \
+            '(-h --help)--help[show help]' ;;
+        metrics)
+          _arguments '--metrics-limit[with more mappings than this, the metrics have totals instead of series for each (default: 10000)]:NUMBER: ' \
+            '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
@@ -226,6 +237,8 @@ _ilm() {
             '--readers[members of this group may read over the API: `ilm status`, `ilm mappings`, /metrics]:GROUP: ' \
             '--writers[members of this group may read and change over the API: also `ilm apply`, add, remove, off, on and unload]:GROUP: ' \
             '--keep[capabilities to keep as well, separated by commas; `all` gives up none]:CAPABILITIES: ' \
+            '--metrics[serve /metrics over HTTP there, e.g. 127.0.0.1:9465 or \[::1\]:9465, to whoever can reach it; may be given several times]:ADDRESS:PORT: ' \
+            '--metrics-limit[with more mappings than this, the metrics have totals instead of series for each (default: 10000)]:NUMBER: ' \
             '--replace[let mappings that are given without a file take the place of the active file'\''s]' \
             '--over-newer[also replace rules that a newer version of ilm made; mappings added at run time and counters are lost]' \
             '(-V --version)-V[show the version]' \

@@ -8,7 +8,7 @@ root=${DESTDIR:-}$prefix
 library=$root/lib/ilm
 
 uninstall() {
-  rm -rf "$library"
+  rm -rf "$library" "$root/share/ilm"
   rm -f "$root/bin/ilm" "$root/share/man/man1/ilm.1" "$root/share/man/man1"/ilm-*.1 "$root/share/man/man5/ilm.yaml.5" \
     "$root/share/bash-completion/completions/ilm" "$root/share/zsh/site-functions/_ilm" \
     "$root/share/fish/vendor_completions.d/ilm.fish"
@@ -33,6 +33,7 @@ install_all() {
   put completions/ilm.bash "$root/share/bash-completion/completions/ilm"
   put completions/ilm.zsh "$root/share/zsh/site-functions/_ilm"
   put completions/ilm.fish "$root/share/fish/vendor_completions.d/ilm.fish"
+  for file in contrib/prometheus/*.yml contrib/grafana/*.json; do put "$file" "$root/share/ilm/${file#contrib/}"; done
   echo "installed: $root/bin/ilm"
 }
 

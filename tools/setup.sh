@@ -81,6 +81,8 @@ openssl                                openssl
 nft                                    nftables
 iptables-nft                           iptables
 xz                                     xz-utils
+promtool                               prometheus
+prometheus                             prometheus
 '
 needs_of_bench="$needs_of_run"'
 haproxy                                haproxy

@@ -105,6 +105,23 @@ export async function requestMappings(
   return await read(netnsInode, "/v1/mappings", `?${query.toString()}`, mappingList, options);
 }
 
+/** Asks for the metrics page. Returns null, and throws, as `requestStatus` does. */
+export async function requestMetrics(
+  netnsInode: number,
+  { socketPath: socket = socketPath(netnsInode), timeoutMs = READ_TIMEOUT_MS }: ClientOptions = {},
+): Promise<string | null> {
+  const request = { method: "GET", path: "/metrics", body: null, timeoutMs, netnsInode } as const;
+  const text = await textOf(request, socket);
+  if (text === null || !text.startsWith("{")) return text;
+  const answer = decodeAnswer(text, socket, anything);
+  throw answer.ok
+    ? new IlmError("DAEMON", "the daemon gave no metrics")
+    : errorFromBody(answer.error);
+}
+
+/** For an answer that is expected to be an error. */
+const anything: Decode<unknown> = (value) => value;
+
 async function read<T>(
   netnsInode: number,
   path: ReadPath,
@@ -128,19 +145,23 @@ interface Request {
 }
 
 async function exchange<T>(request: Request, socket: string, decode: Decode<T>): Promise<T | null> {
-  const place = openSocketPlace(socket);
-  if (place === undefined) return null;
-  let text: string | null;
-  try {
-    // This saves importing node:http in the common case that there is no daemon.
-    text = place.folder.has(place.name) ? await send(request, socket, place.path) : null;
-  } finally {
-    place.folder.close();
-  }
+  const text = await textOf(request, socket);
   if (text === null) return null;
   const answer = decodeAnswer(text, socket, decode);
   if (!answer.ok) throw errorFromBody(answer.error);
   return answer.result;
+}
+
+/** Returns the text of the answer, or null when no daemon listens there. */
+async function textOf(request: Request, socket: string): Promise<string | null> {
+  const place = openSocketPlace(socket);
+  if (place === undefined) return null;
+  try {
+    // This saves importing node:http in the common case that there is no daemon.
+    return place.folder.has(place.name) ? await send(request, socket, place.path) : null;
+  } finally {
+    place.folder.close();
+  }
 }
 
 function decodeAnswer<T>(text: string, socket: string, decode: Decode<T>) {

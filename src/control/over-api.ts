@@ -3,6 +3,7 @@ import type { ApiChange, DaemonState, DaemonStatus, MappingList } from "../api/a
 import {
   requestChange,
   requestMappings,
+  requestMetrics,
   requestServices,
   requestState,
   requestStatus,
@@ -20,6 +21,8 @@ export interface DaemonAccess {
   state(): Promise<DaemonState>;
   services(): Promise<readonly Service[]>;
   mappings(query: URLSearchParams): Promise<MappingList>;
+  /** Returns the metrics page; null when the daemon is gone. */
+  metrics(): Promise<string | null>;
   change(change: ApiChange): Promise<Performed>;
 }
 
@@ -42,6 +45,7 @@ export function accessDaemon(): DaemonAccess | null {
     state: async () => there(await requestState(inode)),
     services: async () => there(await requestServices(inode)),
     mappings: async (query) => there(await requestMappings(inode, query)),
+    metrics: async () => await requestMetrics(inode),
     async change(change) {
       beginStep("waiting for the daemon");
       const { steps, ...result } = there(await requestChange(inode, change));

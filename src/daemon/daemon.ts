@@ -4,7 +4,6 @@
 import { errorBody } from "../api/error-body.js";
 import type { File } from "../config/read.js";
 import { activeIfReadable } from "../control/active.js";
-import { judgeOf } from "../dataplane/judge.js";
 import { openDataPlane } from "../dataplane/open.js";
 import type { ApplyOptions, DataPlane } from "../dataplane/types.js";
 import { formatMappingArgument } from "../config/argument.js";
@@ -30,12 +29,14 @@ import { KeptLock } from "./kept-lock.js";
 import type { Logger } from "./log.js";
 import { MemoryWatch } from "./memory.js";
 import { listMappings } from "./listing.js";
-import { ofMappings, renderMetrics } from "./metrics.js";
+import { metricsPage } from "./collect.js";
+import { type ListenAddress, serveMetrics } from "./metrics-server.js";
+import { ownProcess } from "./own-process.js";
 import { ownSocket } from "./own-socket.js";
 import { mayPass, pauseAfter, untilItPasses } from "./passing.js";
 import { Reconciler } from "./reconcile.js";
 import { refusalLog } from "./refusal-log.js";
-import { type RefusalCounts, RefusalTotals } from "./refusal-totals.js";
+import { RefusalTotals } from "./refusal-totals.js";
 import { serveApi } from "./server.js";
 import { readState } from "./state.js";
 import type { ApiGroups } from "../api/rights.js";
@@ -48,6 +49,10 @@ export interface DaemonOptions extends Pick<ApplyOptions, "overNewer"> {
   readonly log: Logger;
   /** Whose members have rights over the API. */
   readonly groups: ApiGroups;
+  /** Where the metrics page is served over TCP. */
+  readonly metrics: readonly ListenAddress[];
+  /** With more mappings than this, the metrics page has only their sums. */
+  readonly metricsLimit: number;
   /** True when mappings without a file may take the place of a file's. */
   readonly replace: boolean;
 }
@@ -136,6 +141,8 @@ async function work({
   log,
   overNewer,
   groups,
+  metrics,
+  metricsLimit,
   replace,
   end,
   manager,
@@ -287,7 +294,23 @@ async function work({
       mappings: (query: URLSearchParams) => withOwn((own) => listMappings(own, query)),
       metrics: () => {
         memory.worked();
-        return metricsOf(dataPlane, reconciler, refused.add(dataPlane.refusals()));
+        const begun = performance.now();
+        return metricsPage(dataPlane, {
+          limit: metricsLimit,
+          refusals: refused.add(dataPlane.refusals()),
+          daemon: () => ({
+            restored: reconciler.restored,
+            reloads: {
+              done: reconciler.reloadState.done,
+              failed: reconciler.reloadState.failed,
+              lastFailed: (reconciler.reloadState.last?.error ?? null) !== null,
+            },
+            durations: reconciler.durations,
+            events: { readers: streams.readers, lost: streams.lost },
+            process: ownProcess(),
+            collectionSeconds: (performance.now() - begun) / 1000,
+          }),
+        });
       },
     };
     const server = await keepApi({
@@ -300,7 +323,9 @@ async function work({
       },
       settled: () => reconciler.idle(),
     });
+    const pages = serveMetrics(metrics, { log, page: handlers.metrics });
     try {
+      await Promise.race([pages.tried, end.reason]);
       manager.ready("the rules are active");
       log.log("info", `ready: network namespace ${dataPlane.netnsInode}, pid ${process.pid}`);
       const reason = await end.reason;
@@ -311,6 +336,7 @@ async function work({
       );
     } finally {
       streams.close();
+      pages.close();
       await server.close();
       own.removeLink();
       await reconciler.idle();
@@ -340,55 +366,6 @@ function takeOver(dataPlane: DataPlane, source: RulesSource, replace: boolean): 
   const rules = readRules(dataPlane.active()?.rules ?? noActiveRules);
   const given = rules.file.mappings.filter((mapping) => mapping.origin.file === "<argument>");
   return { path: rules.source, mappings: given.map((mapping) => formatMappingArgument(mapping)) };
-}
-
-const noFlows = { live: 0, capacity: 0 };
-const noFaults = { untracked: 0, unplaced: 0, flows: 0, unanswered: 0, unsteered: 0 };
-
-function metricsOf(dataPlane: DataPlane, reconciler: Reconciler, refusals: RefusalCounts): string {
-  const active = activeIfReadable(dataPlane);
-  const listeners = dataPlane.listeners();
-  const { lookups, destinations, unserved } =
-    active === null
-      ? { lookups: [], destinations: [], unserved: null }
-      : ofMappings(
-          active.rules,
-          {
-            of: (indexes) => dataPlane.countersOf(indexes),
-            total: () => dataPlane.counterTotal(),
-          },
-          listeners,
-          (rules) => judgeOf(dataPlane, rules),
-        );
-  const { done, failed, last } = reconciler.reloadState;
-  return renderMetrics({
-    version,
-    netnsInode: dataPlane.netnsInode,
-    loaded:
-      active === null
-        ? null
-        : {
-            generation: active.generation,
-            appliedAt: active.appliedAt,
-            fileMappings: active.rules.file.count,
-            runtimeMappings: active.rules.runtime.length,
-            lookups,
-            unserved,
-            flows: dataPlane.flowCount() ?? noFlows,
-            faults: dataPlane.faults() ?? noFaults,
-            refusals,
-            off: active.off,
-            missing: dataPlane.missing(),
-            overtaken: dataPlane.overtaken(),
-          },
-    listeners: {
-      tcp: listeners.filter((listener) => listener.protocol === "tcp").length,
-      udp: listeners.filter((listener) => listener.protocol === "udp").length,
-    },
-    destinations,
-    restored: reconciler.restored,
-    reloads: { done, failed, lastFailed: last !== null && last.error !== null },
-  });
 }
 
 interface EndSignal {

@@ -12,6 +12,8 @@ import {
   countMappings,
   readRules,
 } from "../model/rules.js";
+import type { DurationCounts } from "./durations.js";
+import type { OwnProcess } from "./own-process.js";
 import type { RefusalCounts } from "./refusal-totals.js";
 import type { Judge } from "../rules/judge.js";
 import { JoinedListeners } from "../rules/listening.js";
@@ -22,6 +24,13 @@ import { JoinedListeners } from "../rules/listening.js";
  */
 export const LISTED_MAPPINGS_MAX = 10_000;
 
+/** The media type of the page. */
+export const PAGE_TYPE = "text/plain; version=0.0.4; charset=utf-8";
+
+/** How many programs, addresses and interfaces a metric names; the rest are one sample. */
+const NAMED_MAX = 100;
+const OTHERS = "others";
+
 type Labels = Readonly<Record<string, string>>;
 type Sample = readonly [labels: Labels, value: number];
 
@@ -31,7 +40,26 @@ export interface Lookups {
   readonly counters: Counters;
 }
 
-/** Returns what is shown for each mapping, or for all together. */
+export interface Listening {
+  readonly labels: Labels;
+  readonly listening: boolean;
+}
+
+export interface OfDestination extends Listening {
+  /** How often it was selected; null when nobody tells. */
+  readonly selected: number | null;
+  /** What waits for all its listeners together; null when there are none. */
+  readonly queue: Queue | null;
+}
+
+export interface OfMappings {
+  readonly lookups: readonly Lookups[];
+  /** Whether each mapping has a listener; null when there are too many to look at each time. */
+  readonly mappings: readonly Listening[] | null;
+  readonly destinations: readonly OfDestination[];
+}
+
+/** Returns what is shown for each mapping or, with more than `limit`, for all together. */
 export function ofMappings(
   rules: ActiveRules,
   counters: {
@@ -40,17 +68,21 @@ export function ofMappings(
   },
   listeners: readonly Listener[],
   judge: (rules: Rules) => Judge,
-): { lookups: Lookups[]; destinations: MetricsInput["destinations"]; unserved: number | null } {
-  if (countMappings(rules) > LISTED_MAPPINGS_MAX) {
+  limit: number = LISTED_MAPPINGS_MAX,
+): OfMappings {
+  if (countMappings(rules) > limit) {
     const all = { labels: {}, counters: counters.total() };
-    return { lookups: [all], destinations: [], unserved: null };
+    return { lookups: [all], destinations: [], mappings: null };
   }
   const whole = readRules(rules);
   const mappings = allMappings(whole);
   const joined = new JoinedListeners(mappings, listeners, judge(whole).selects);
   const list = counters.of(Array.from({ length: mappings.length }, (_, index) => index));
   return {
-    unserved: joined.unserved(0).count,
+    mappings: mappings.map(({ name, protocol }, index) => ({
+      labels: { mapping: name, protocol },
+      listening: joined.isServed(index),
+    })),
     lookups: mappings.flatMap(({ name, protocol }, index) => {
       const own = list.at(index);
       if (own === undefined) return [];
@@ -78,9 +110,28 @@ function queueOf(listeners: readonly Listener[]): Queue {
   };
 }
 
+/** What only a daemon can tell: what it did since it started. */
+export interface DaemonMetrics {
+  /** How many things of ours were put back. */
+  readonly restored: number;
+  readonly reloads: {
+    readonly done: number;
+    readonly failed: number;
+    readonly lastFailed: boolean;
+  };
+  /** How long changes took, by kind. */
+  readonly durations: Readonly<Record<"reload", DurationCounts> & Record<string, DurationCounts>>;
+  readonly events: { readonly readers: number; readonly lost: number };
+  readonly process: OwnProcess;
+  /** How long it took to collect this page, in seconds. */
+  readonly collectionSeconds: number;
+}
+
 export interface MetricsInput {
   readonly version: string;
   readonly netnsInode: number;
+  /** With more mappings than this, only their sums. */
+  readonly limit: number;
   /** The state of the active rules; null when nothing is loaded. */
   readonly loaded: {
     readonly generation: number;
@@ -89,8 +140,7 @@ export interface MetricsInput {
     readonly fileMappings: number;
     readonly runtimeMappings: number;
     readonly lookups: readonly Lookups[];
-    /** How many mappings have no listener; null when there are too many to look at each time. */
-    readonly unserved: number | null;
+    readonly mappings: OfMappings["mappings"];
     readonly flows: FlowCount;
     readonly faults: Faults;
     /** What was refused or reported since the daemon started, by reason. */
@@ -100,48 +150,20 @@ export interface MetricsInput {
     readonly missing: readonly Missing[];
     readonly overtaken: readonly Overtaken[];
   } | null;
-  /** How many things of ours were put back since the daemon started. */
-  readonly restored: number;
   /** The number of listeners in the network namespace, per protocol. */
   readonly listeners: Readonly<Record<"tcp" | "udp", number>>;
-  readonly destinations: readonly {
-    readonly labels: Labels;
-    readonly listening: boolean;
-    /** How often it was selected; null when nobody tells. */
-    readonly selected: number | null;
-    /** What waits for all its listeners together; null when there are none. */
-    readonly queue: Queue | null;
-  }[];
-  readonly reloads: {
-    readonly done: number;
-    readonly failed: number;
-    readonly lastFailed: boolean;
-  };
+  readonly destinations: OfMappings["destinations"];
+  /** Null when the page is made without a daemon. */
+  readonly daemon: DaemonMetrics | null;
 }
 
 export function renderMetrics(input: MetricsInput): string {
-  const { loaded, reloads } = input;
+  const { loaded, limit } = input;
   const page = [
-    metric("ilm_build_info", "gauge", "Version of the daemon.", [[{ version: input.version }, 1]]),
+    metric("ilm_build_info", "gauge", "Version of ilm.", [[{ version: input.version }, 1]]),
     metric("ilm_loaded", "gauge", "1 when rules are active in the network namespace.", [
       [{ netns: String(input.netnsInode) }, loaded === null ? 0 : 1],
     ]),
-    metric("ilm_reloads_total", "counter", "Times the configuration was re-read.", [
-      [{ result: "done" }, reloads.done],
-      [{ result: "failed" }, reloads.failed],
-    ]),
-    metric(
-      "ilm_last_reload_failed",
-      "gauge",
-      "1 when the configuration last read was refused; the rules before it are still active.",
-      [[{}, reloads.lastFailed ? 1 : 0]],
-    ),
-    metric(
-      "ilm_restored_total",
-      "counter",
-      "Programs, pins and addresses that another program removed and that were put back.",
-      [[{}, input.restored]],
-    ),
     metric(
       "ilm_listeners",
       "gauge",
@@ -153,6 +175,7 @@ export function renderMetrics(input: MetricsInput): string {
     ),
   ];
   if (loaded !== null) {
+    const omitted = `omitted beyond ${limit} mappings`;
     page.push(
       metric("ilm_generation", "gauge", "Number of the active generation.", [
         [{}, loaded.generation],
@@ -171,21 +194,27 @@ export function renderMetrics(input: MetricsInput): string {
         "ilm_missing",
         "gauge",
         "1 for each program that is not attached and each address that is missing now, as the kernel reports its links.",
-        loaded.missing.map((what) => [{ what }, 1]),
+        bounded(
+          loaded.missing.map((what) => [{ what }, 1]),
+          { what: OTHERS },
+        ),
       ),
       metric(
         "ilm_overtaken",
         "gauge",
         "Programs of others that run before ours at an interface.",
-        loaded.overtaken.map(({ interface: name, direction, programs }) => [
-          { interface: name, direction },
-          programs.length,
-        ]),
+        bounded(
+          loaded.overtaken.map(({ interface: name, direction, programs }) => [
+            { interface: name, direction },
+            programs.length,
+          ]),
+          { interface: OTHERS, direction: OTHERS },
+        ),
       ),
       metric(
         "ilm_lookups_total",
         "counter",
-        `Lookups by mapping and outcome; beyond ${LISTED_MAPPINGS_MAX} mappings only their sum. Lookups, not packets: for UDP, ICMP errors and GRO look up too.`,
+        `Lookups by mapping and outcome; beyond ${limit} mappings only their sum. Lookups, not packets: for UDP, ICMP errors and GRO look up too.`,
         loaded.lookups.flatMap(outcomes),
       ),
       metric(
@@ -209,48 +238,54 @@ export function renderMetrics(input: MetricsInput): string {
         "Binds and packets that were refused because an address is somebody else's, by reason; `reported` ones were allowed. `ilm audit` lists them.",
         Object.entries(loaded.refusals).map(([reason, value]) => [{ reason }, value]),
       ),
-      loaded.unserved === null
-        ? ""
-        : metric(
-            "ilm_mappings_unserved",
-            "gauge",
-            `Mappings without a listener; omitted beyond ${LISTED_MAPPINGS_MAX} mappings.`,
-            [[{}, loaded.unserved]],
-          ),
-      metric(
-        "ilm_destination_listening",
-        "gauge",
-        `1 when a listener that may be selected is bound to the destination; omitted beyond ${LISTED_MAPPINGS_MAX} mappings.`,
-        input.destinations.map(({ labels, listening }) => [labels, listening ? 1 : 0]),
-      ),
-      metric(
-        "ilm_destination_selected_total",
-        "counter",
-        `Lookups for which the mapping selected the destination; omitted beyond ${LISTED_MAPPINGS_MAX} mappings.`,
-        input.destinations.flatMap(({ labels, selected }): Sample[] =>
-          selected === null ? [] : [[labels, selected]],
-        ),
-      ),
-      metric(
-        "ilm_listener_queue",
-        "gauge",
-        `What waits for the destination's listeners: connections to be accepted, or bytes of datagrams; omitted beyond ${LISTED_MAPPINGS_MAX} mappings.`,
-        queues(input, ({ waiting }) => waiting),
-      ),
-      metric(
-        "ilm_listener_queue_limit",
-        "gauge",
-        "How much may wait there: when it is reached, the daemon hangs or is too slow.",
-        queues(input, ({ limit }) => limit),
-      ),
-      metric(
-        "ilm_listener_drops_total",
-        "counter",
-        "What the kernel refused at the destination's listeners, mostly because nothing more could wait; begins again with each of them.",
-        queues(input, ({ drops }) => drops),
-      ),
     );
+    if (loaded.mappings !== null) {
+      page.push(
+        metric("ilm_mappings_unserved", "gauge", `Mappings without a listener; ${omitted}.`, [
+          [{}, loaded.mappings.filter(({ listening }) => !listening).length],
+        ]),
+        metric(
+          "ilm_mapping_listening",
+          "gauge",
+          `1 when one of the mapping's destinations has a listener; ${omitted}.`,
+          loaded.mappings.map(({ labels, listening }) => [labels, listening ? 1 : 0]),
+        ),
+        metric(
+          "ilm_destination_listening",
+          "gauge",
+          `1 when a listener that may be selected is bound to the destination; ${omitted}.`,
+          input.destinations.map(({ labels, listening }) => [labels, listening ? 1 : 0]),
+        ),
+        metric(
+          "ilm_destination_selected_total",
+          "counter",
+          `Lookups for which the mapping selected the destination; ${omitted}.`,
+          input.destinations.flatMap(({ labels, selected }): Sample[] =>
+            selected === null ? [] : [[labels, selected]],
+          ),
+        ),
+        metric(
+          "ilm_listener_queue",
+          "gauge",
+          `What waits for the destination's listeners: connections to be accepted, or bytes of datagrams; ${omitted}.`,
+          queues(input, ({ waiting }) => waiting),
+        ),
+        metric(
+          "ilm_listener_queue_limit",
+          "gauge",
+          `How much may wait there: when it is reached, the daemon hangs or is too slow; ${omitted}.`,
+          queues(input, ({ limit: most }) => most),
+        ),
+        metric(
+          "ilm_listener_drops_total",
+          "counter",
+          `What the kernel refused at the destination's listeners, mostly because nothing more could wait; begins again with each of them; ${omitted}.`,
+          queues(input, ({ drops }) => drops),
+        ),
+      );
+    }
   }
+  if (input.daemon !== null) page.push(ofDaemon(input.daemon));
   return page.join("");
 }
 
@@ -258,6 +293,75 @@ function queues({ destinations }: MetricsInput, of: (queue: Queue) => number): S
   return destinations.flatMap(({ labels, queue }): Sample[] =>
     queue === null ? [] : [[labels, of(queue)]],
   );
+}
+
+function ofDaemon(daemon: DaemonMetrics): string {
+  const { restored, reloads, events, process: own } = daemon;
+  const { reload, ...changes } = daemon.durations;
+  return [
+    metric("ilm_reloads_total", "counter", "Times the configuration was re-read.", [
+      [{ result: "done" }, reloads.done],
+      [{ result: "failed" }, reloads.failed],
+    ]),
+    histogram(
+      "ilm_reload_duration_seconds",
+      "How long it took to re-read the configuration and to activate it, also when it was refused.",
+      [[{}, reload]],
+    ),
+    metric(
+      "ilm_last_reload_failed",
+      "gauge",
+      "1 when the configuration last read was refused; the rules before it are still active.",
+      [[{}, reloads.lastFailed ? 1 : 0]],
+    ),
+    histogram(
+      "ilm_change_duration_seconds",
+      "How long changes over the API took, by kind, also when they were refused.",
+      Object.entries(changes).map(([kind, counts]) => [{ kind }, counts]),
+    ),
+    metric(
+      "ilm_restored_total",
+      "counter",
+      "Programs, pins and addresses that another program removed and that were put back.",
+      [[{}, restored]],
+    ),
+    metric("ilm_event_readers", "gauge", "Clients that read events now.", [[{}, events.readers]]),
+    metric(
+      "ilm_events_lost_total",
+      "counter",
+      "Events that clients did not get, as they read too slowly.",
+      [[{}, events.lost]],
+    ),
+    metric(
+      "ilm_metrics_collection_seconds",
+      "gauge",
+      "How long it took to collect what this page says.",
+      [[{}, daemon.collectionSeconds]],
+    ),
+    metric("process_cpu_seconds_total", "counter", "Processor time that the daemon has used.", [
+      [{}, own.cpuSeconds],
+    ]),
+    metric("process_resident_memory_bytes", "gauge", "Resident memory of the daemon.", [
+      [{}, own.residentBytes],
+    ]),
+    metric("process_virtual_memory_bytes", "gauge", "Virtual memory of the daemon.", [
+      [{}, own.virtualBytes],
+    ]),
+    metric("process_open_fds", "gauge", "Open files of the daemon.", [[{}, own.openFiles]]),
+    metric("process_max_fds", "gauge", "How many files the daemon may open.", [
+      [{}, own.openFilesMax],
+    ]),
+    metric("process_start_time_seconds", "gauge", "When the daemon started.", [
+      [{}, own.startedAt],
+    ]),
+  ].join("");
+}
+
+/** Keeps a metric from having a sample for each of very many names. */
+function bounded(samples: readonly Sample[], others: Labels): readonly Sample[] {
+  if (samples.length <= NAMED_MAX) return samples;
+  const rest = samples.slice(NAMED_MAX - 1).reduce((sum, [, value]) => sum + value, 0);
+  return [...samples.slice(0, NAMED_MAX - 1), [others, rest]];
 }
 
 function outcomes({ labels, counters }: Lookups): Sample[] {
@@ -274,8 +378,39 @@ function metric(
   help: string,
   samples: readonly Sample[],
 ): string {
-  const lines = samples.map(([labels, value]) => `${name}${formatLabels(labels)} ${value}\n`);
-  return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${lines.join("")}`;
+  // One of two that say the same would make the collector refuse the page.
+  const lines = new Map<string, string>();
+  for (const [labels, value] of samples) {
+    const series = `${name}${formatLabels(labels)}`;
+    if (!lines.has(series)) lines.set(series, `${series} ${formatValue(value)}\n`);
+  }
+  return head(name, type, help) + [...lines.values()].join("");
+}
+
+function histogram(
+  name: string,
+  help: string,
+  samples: readonly (readonly [Labels, DurationCounts])[],
+): string {
+  const lines = samples.flatMap(([labels, { buckets, sum, count }]) => [
+    ...[...buckets, [Infinity, count] as const].map(
+      ([bound, below]) =>
+        `${name}_bucket${formatLabels({ ...labels, le: formatValue(bound) })} ${below}\n`,
+    ),
+    `${name}_sum${formatLabels(labels)} ${formatValue(sum)}\n`,
+    `${name}_count${formatLabels(labels)} ${count}\n`,
+  ]);
+  return head(name, "histogram", help) + lines.join("");
+}
+
+function head(name: string, type: "counter" | "gauge" | "histogram", help: string): string {
+  const text = help.replaceAll("\\", "\\\\").replaceAll("\n", "\\n");
+  return `# HELP ${name} ${text}\n# TYPE ${name} ${type}\n`;
+}
+
+function formatValue(value: number): string {
+  if (Number.isFinite(value)) return String(value);
+  return Number.isNaN(value) ? "NaN" : value > 0 ? "+Inf" : "-Inf";
 }
 
 function formatLabels(labels: Labels): string {

@@ -24,6 +24,7 @@ import { nothingActive, switched, type AnsweredChange, type ChangeResult } from 
 import type { Desired, LoadOptions, RulesSource } from "../control/desired.js";
 import type { File, ReadResult } from "../config/read.js";
 import type { Good } from "./last-good.js";
+import { type DurationCounts, Durations } from "./durations.js";
 import type { Tell } from "./events.js";
 import type { Logger } from "./log.js";
 import { Restored } from "./restored.js";
@@ -81,6 +82,17 @@ export class Reconciler {
   #waitingReload: Promise<AnsweredChange> | null = null;
   #reload: ReloadState = { last: null, done: 0, failed: 0 };
   #unloaded = false;
+  readonly #took: Readonly<Record<ApiChange["kind"], Durations>> = {
+    apply: new Durations(),
+    reapply: new Durations(),
+    revise: new Durations(),
+    add: new Durations(),
+    remove: new Durations(),
+    off: new Durations(),
+    on: new Durations(),
+    reload: new Durations(),
+    unload: new Durations(),
+  };
   #restoredCount = 0;
   readonly #restored = new Restored(() => performance.now());
   /** True when the current task has replaced many mappings. */
@@ -95,6 +107,12 @@ export class Reconciler {
     return this.#source;
   }
 
+  /** How long changes took, by kind, without the wait for their turn. */
+  get durations(): Readonly<Record<ApiChange["kind"], DurationCounts>> {
+    const read = Object.entries(this.#took).map(([kind, took]) => [kind, took.read()]);
+    return Object.fromEntries(read) as Record<ApiChange["kind"], DurationCounts>;
+  }
+
   get reloadState(): ReloadState {
     return this.#reload;
   }
@@ -105,14 +123,18 @@ export class Reconciler {
    */
   submit(change: ApiChange): Promise<AnsweredChange> {
     if (change.kind === "reapply" || change.kind === "revise") {
-      return this.#enqueue(() => this.#make(this.#asApply(change)));
+      return this.#enqueue(() =>
+        this.#took[change.kind].measure(async () => await this.#make(this.#asApply(change))),
+      );
     }
     if (change.kind !== "reload") {
-      return this.#enqueue(() => this.#make({ change, revision: null }));
+      return this.#enqueue(() =>
+        this.#took[change.kind].measure(() => this.#make({ change, revision: null })),
+      );
     }
     this.#waitingReload ??= this.#enqueue(() => {
       this.#waitingReload = null;
-      return this.#makeReload();
+      return this.#took.reload.measure(() => this.#makeReload());
     });
     return this.#waitingReload;
   }

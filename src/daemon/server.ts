@@ -42,6 +42,7 @@ import { errorBody } from "../api/error-body.js";
 import type { AnsweredChange } from "../api/result.js";
 import { Connections } from "./connections.js";
 import { DecodeError } from "../api/decode.js";
+import { PAGE_TYPE } from "./metrics.js";
 import { parseJson, readBody, TooLarge } from "./request-body.js";
 import { openSocketPlace, type SocketPlace } from "../api/socket-path.js";
 import type { EventStreams } from "./event-stream.js";
@@ -238,7 +239,7 @@ const readers: Readonly<Record<Exclude<ReadPath, "/v1/events">, Reader>> = {
     sendReply(response, 200, { ok: true, result: handlers.version() });
   },
   "/metrics": (response, handlers) => {
-    send(response, 200, "text/plain; version=0.0.4; charset=utf-8", handlers.metrics());
+    send(response, 200, PAGE_TYPE, handlers.metrics());
   },
   "/v1/status": (response, handlers) => {
     sendReply(response, 200, { ok: true, result: handlers.status() });

@@ -17,6 +17,7 @@ import { flows } from "./flows.js";
 import { imported } from "./import.js";
 import { listeners } from "./listeners.js";
 import { mappings } from "./mappings.js";
+import { samples } from "./metrics.js";
 import { decision, monitorSummary } from "./monitor.js";
 import { entry } from "./run.js";
 import type { Shape } from "./shape.js";
@@ -50,6 +51,7 @@ export const outputs: Readonly<Record<string, readonly Output[]>> = {
     { when: " and `-f`, and for each line of a list on a line of its own", shape: answer },
     { when: ", for a line of a list that is no question", shape: refusedLine },
   ],
+  metrics: [always(samples)],
   monitor: [
     { when: ", for each decision, on a line of its own", shape: decision },
     { when: " and `--summary`, on the last line", shape: monitorSummary },

@@ -157,6 +157,7 @@ beforeAll(async () => {
     "mappings",
     "listeners",
     "flows",
+    "metrics",
     "explain tcp 203.0.113.1:80",
     "explain tcp 203.0.113.1:443",
     "explain tcp 203.0.113.5:80",

@@ -24,6 +24,7 @@ const host = useBootedHost(network, {
       installed,
       ilmCommand,
     ),
+    "/etc/default/ilm": "ILM_RUN_OPTIONS=--metrics 127.0.0.1:9465\n",
     // Of a checkout below /tmp the unit would see nothing: it has a /tmp of its own.
     "/etc/systemd/system/ilm.service.d/checkout.conf": `[Service]\nBindReadOnlyPaths=${checkout}\n`,
   },
@@ -44,9 +45,17 @@ test("sockets on every address were opened after the rules were active, and are 
     { address: "127.0.1.10", port: 80, unit: "web.socket" },
     { address: "127.0.1.12", port: 80, unit: "shop.socket" },
     { address: "fd5e:ed00::10", port: 80, unit: "web.socket" },
+    { address: "127.0.0.1", port: 9465, unit: "ilm.service" },
     { address: "127.0.1.11", port: 3700, unit: "clock.socket" },
     { address: "fd5e:ed00::11", port: 3700, unit: "clock.socket" },
   ]);
+});
+
+test("the unit serves the API by its stable name, and metrics", async () => {
+  const page = await host().must(words("curl -sS http://127.0.0.1:9465/metrics"));
+  expect(page).toContain("ilm_loaded{");
+  const socket = words("curl -sS --unix-socket /run/ilm/ilm.sock");
+  expect(await host().must([...socket, "http://ilm/version"])).toContain('"api":1');
 });
 
 for (const family of families) {

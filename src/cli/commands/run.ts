@@ -7,6 +7,9 @@ import { isAccountName, isIdText } from "../../model/owner.js";
 import type { ApplyOptions } from "../../dataplane/types.js";
 import { IlmError } from "../../errors.js";
 import { watchWaits } from "../../progress.js";
+import { LISTED_MAPPINGS_MAX } from "../../daemon/metrics.js";
+import type { Endpoint } from "../shell/endpoint.js";
+import { parseMetricsLimit } from "../shell/metrics-options.js";
 import type { Context } from "../shell/context.js";
 import type { SourceOptions } from "../shell/load.js";
 
@@ -20,6 +23,9 @@ export interface RunOptions extends SourceOptions, ApplyOptions {
   readonly writers?: string;
   /** Capabilities that are kept beside those that the daemon needs. */
   readonly keep?: string;
+  /** Where the metrics page is served. */
+  readonly metrics?: readonly Endpoint[];
+  readonly metricsLimit?: string;
   /** Mappings without a file may take the place of a file's. */
   readonly replace?: boolean;
 }
@@ -35,6 +41,7 @@ export async function run(
       remedy: "Write the configuration to a file, or use `ilm apply -f -`.",
     });
   }
+  const metricsLimit = parseMetricsLimit(options.metricsLimit) ?? LISTED_MAPPINGS_MAX;
   const groups = {
     readers: await groupOf(context, "--readers", options.readers),
     writers: await groupOf(context, "--writers", options.writers),
@@ -57,7 +64,16 @@ export async function run(
   }
   const source = { path: path === null ? null : resolve(path), mappings };
   const { overNewer, replace = false } = options;
-  await context.reach.runDaemon({ source, log, groups, overNewer, replace });
+  const { metrics = [] } = options;
+  await context.reach.runDaemon({
+    source,
+    log,
+    groups,
+    metrics,
+    metricsLimit,
+    overNewer,
+    replace,
+  });
 }
 
 /** Finds a group by name or id. Throws USAGE. */

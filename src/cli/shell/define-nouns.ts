@@ -21,6 +21,8 @@ import type { SourceOptions } from "./load.js";
 import type { MappingsOptions } from "../commands/mappings.js";
 import type { StatusOptions } from "../commands/status.js";
 import type { TimeoutOptions } from "../commands/wait.js";
+import { metricsLimitOption } from "./metrics-options.js";
+import type { MetricsOptions } from "../commands/metrics.js";
 import type { MonitorOptions } from "../commands/monitor.js";
 
 export function defineNouns(define: Define): void {
@@ -133,6 +135,24 @@ export function defineNouns(define: Define): void {
       },
     ],
     task: () => async (context) => (await import("../commands/flows.js")).flows(context),
+  });
+  define({
+    name: "metrics",
+    group: groups.look,
+    summary: "print the metrics in the text format of Prometheus",
+    description: [
+      "From the running `ilm run`, or without one from the kernel itself; then what only a daemon knows is not there: reloads, its process. `ilm run --metrics` serves the same for Prometheus.",
+    ],
+    options: [metricsLimitOption()],
+    examples: [
+      { command: "ilm metrics", purpose: "the page" },
+      {
+        command: "ilm metrics > /var/lib/prometheus/node-exporter/ilm.prom",
+        purpose: "for node_exporter's textfile collector",
+      },
+    ],
+    task: (_operands, options) => async (context) =>
+      (await import("../commands/metrics.js")).metrics(context, options as MetricsOptions),
   });
   define({
     name: "explain",

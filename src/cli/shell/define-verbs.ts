@@ -14,6 +14,7 @@ import {
   waitOption,
   type Define,
 } from "./define.js";
+import { metricsLimitOption, metricsOption } from "./metrics-options.js";
 import type { RunOptions } from "../commands/run.js";
 import type { ApplyCommandOptions } from "../commands/apply.js";
 import type { RemoveOptions } from "../commands/remove.js";
@@ -47,6 +48,8 @@ export function defineVerbs(define: Define): void {
         "--keep <CAPABILITIES>",
         "capabilities to keep as well, separated by commas; `all` gives up none",
       ),
+      metricsOption(),
+      metricsLimitOption(),
       replaceOption(),
       overNewerOption(),
     ],
@@ -59,6 +62,10 @@ export function defineVerbs(define: Define): void {
       {
         command: "ilm run -f /etc/ilm/ilm.yaml --readers monitoring --writers deploy",
         purpose: "with rights for two groups",
+      },
+      {
+        command: "ilm run -f /etc/ilm/ilm.yaml --metrics 127.0.0.1:9465",
+        purpose: "with metrics that Prometheus can scrape",
       },
       {
         command: "curl --unix-socket /run/ilm/ilm.sock http://ilm/metrics",

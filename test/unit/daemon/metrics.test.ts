@@ -8,6 +8,8 @@ import {
   type MetricsInput,
 } from "../../../src/daemon/metrics.js";
 import type { CounterList, MappingCounters } from "../../../src/model/decision.js";
+import { Durations } from "../../../src/daemon/durations.js";
+import { samplesOf } from "../../../src/cli/render/samples.js";
 import { type Rules, toBeActive } from "../../../src/model/rules.js";
 import { Judge } from "../../../src/rules/judge.js";
 import { countersOf, mapping } from "./fixtures.js";
@@ -25,6 +27,12 @@ const judge = (rules: Rules) => new Judge(rules, "refuse", () => true);
 
 const counted = { existing: 1, selected: 2, missed: 3, errors: 4 };
 
+function took(...seconds: readonly number[]) {
+  const durations = new Durations();
+  for (const one of seconds) durations.add(one);
+  return durations.read();
+}
+
 const input: MetricsInput = {
   version: "0.1.0",
   netnsInode: 4_026_531_840,
@@ -34,7 +42,10 @@ const input: MetricsInput = {
     fileMappings: 1,
     runtimeMappings: 1,
     lookups: [{ labels: { mapping: "web", protocol: "tcp" }, counters: counted }],
-    unserved: 1,
+    mappings: [
+      { labels: { mapping: "web", protocol: "tcp" }, listening: true },
+      { labels: { mapping: "spare", protocol: "tcp" }, listening: false },
+    ],
     flows: { live: 12, capacity: 65_536 },
     faults: { untracked: 0, unplaced: 0, flows: 0, unanswered: 7, unsteered: 0 },
     refusals: { address: 1, mapped: 2, wildcard: 0, reported: 0, lookup: 3 },
@@ -42,7 +53,7 @@ const input: MetricsInput = {
     missing: ["sk_lookup", "ingress/eth0"],
     overtaken: [{ interface: "eth0", direction: "ingress", programs: ["scrub", "limit"] }],
   },
-  restored: 3,
+  limit: LISTED_MAPPINGS_MAX,
   listeners: { tcp: 5, udp: 6 },
   destinations: [
     {
@@ -52,7 +63,21 @@ const input: MetricsInput = {
       queue: { waiting: 5, limit: 4, drops: 15 },
     },
   ],
-  reloads: { done: 1, failed: 0, lastFailed: false },
+  daemon: {
+    restored: 3,
+    reloads: { done: 1, failed: 0, lastFailed: false },
+    durations: { reload: took(0.02, 0.3, 60), add: took(0.001) },
+    events: { readers: 1, lost: 4 },
+    process: {
+      cpuSeconds: 1.5,
+      residentBytes: 65_000_000,
+      virtualBytes: 700_000_000,
+      openFiles: 20,
+      openFilesMax: Infinity,
+      startedAt: 1_767_323_045.5,
+    },
+    collectionSeconds: 0.004,
+  },
 };
 
 describe("the page", () => {
@@ -97,9 +122,10 @@ describe("the page", () => {
         known.add(comment[1] ?? "");
         continue;
       }
-      const sample = /^(\w+)(?:\{(?:\w+="(?:[^"\\\n]|\\[\\"n])*",?)*\})? [0-9.e+-]+$/.exec(line);
+      const sample =
+        /^(\w+)(?:\{(?:\w+="(?:[^"\\\n]|\\[\\"n])*",?)*\})? (?:[0-9.e+-]+|\+Inf)$/.exec(line);
       expect(sample, line).not.toBeNull();
-      expect(known).toContain(sample?.[1]);
+      expect(known).toContain(sample?.[1]?.replace(/_(?:bucket|sum|count)$/, ""));
     }
   });
 
@@ -112,6 +138,58 @@ describe("the page", () => {
       ],
     });
     expect(page).toContain(String.raw`mapping="a\"b\\c\nd"`);
+    expect(samplesOf(page)).toContainEqual({
+      name: "ilm_destination_listening",
+      labels: { mapping: name, protocol: "tcp" },
+      value: 0,
+    });
+  });
+
+  test("counts durations into buckets that add up", () => {
+    const page = renderMetrics(input);
+    const of = (bound: string) => `ilm_reload_duration_seconds_bucket{le="${bound}"}`;
+    expect(page).toContain("# TYPE ilm_reload_duration_seconds histogram\n");
+    expect(page).toContain(`${of("0.01")} 0\n`);
+    expect(page).toContain(`${of("0.025")} 1\n`);
+    expect(page).toContain(`${of("0.5")} 2\n`);
+    expect(page).toContain(`${of("30")} 2\n`);
+    expect(page).toContain(`${of("+Inf")} 3\n`);
+    expect(page).toMatch(/^ilm_reload_duration_seconds_sum 60\.3\d*$/m);
+    expect(page).toContain('ilm_change_duration_seconds_count{kind="add"} 1\n');
+    expect(page).toContain("process_max_fds +Inf\n");
+  });
+
+  test("names at most 100 things that are missing or overtaken, and sums up the rest", () => {
+    const names = Array.from({ length: 250 }, (_, index) => `eth${index}`);
+    const page = renderMetrics({
+      ...input,
+      loaded: input.loaded && {
+        ...input.loaded,
+        missing: names,
+        overtaken: names.map((name) => ({
+          interface: name,
+          direction: "ingress",
+          programs: ["one", "two"],
+        })),
+      },
+    });
+    expect(page.match(/^ilm_missing\{/gm)).toHaveLength(100);
+    expect(page).toContain('ilm_missing{what="others"} 151\n');
+    expect(page.match(/^ilm_overtaken\{/gm)).toHaveLength(100);
+    expect(page).toContain('ilm_overtaken{interface="others",direction="others"} 302\n');
+  });
+
+  test("has each series once", () => {
+    const labels = { mapping: "twice", protocol: "tcp" };
+    const one = { labels, listening: true, selected: null, queue: null };
+    const page = renderMetrics({ ...input, destinations: [one, one] });
+    expect(page.match(/mapping="twice"/g)).toHaveLength(1);
+  });
+
+  test("has nothing of a daemon when there is none", () => {
+    const page = renderMetrics({ ...input, daemon: null });
+    expect(page).not.toMatch(/process_|reload|restored/);
+    expect(page).toContain("ilm_mappings_unserved 1\n");
   });
 
   test("says so when nothing is loaded", () => {
@@ -147,12 +225,17 @@ describe("mappings", () => {
     expect(destinations.map(({ selected }) => selected)).toEqual([2, 2]);
   });
 
+  test("are summed up when they are more than the limit", () => {
+    expect(ofMappings(rules(1), read(countersOf(counted)), [], judge, 1).mappings).toBeNull();
+    expect(ofMappings(rules(1), read(countersOf(counted)), [], judge, 2).mappings).toHaveLength(2);
+  });
+
   test("are summed up when they are too many for a page", () => {
     const many = rules(LISTED_MAPPINGS_MAX);
     expect(ofMappings(many, read(countersOf(counted, counted)), [], judge)).toEqual({
       lookups: [{ labels: {}, counters: { existing: 2, selected: 4, missed: 6, errors: 8 } }],
       destinations: [],
-      unserved: null,
+      mappings: null,
     });
     const page = renderMetrics({
       ...input,

@@ -51,6 +51,7 @@ describe("a user who may not open the data plane", () => {
             origin: { file: "rules.yaml", line: 1, column: 1 },
           },
         ]),
+      metrics: () => Promise.resolve("ilm_loaded 1\n"),
       mappings: async (query) => {
         asked.push(query.toString());
         if (query.get("name") === "tcp:80=web") throw new IlmError("NOT_FOUND", "no such mapping");

@@ -1,0 +1,69 @@
+/** Collects what the metrics page says: of the kernel, and of the daemon where there is one. */
+import { activeIfReadable } from "../control/active.js";
+import { judgeOf } from "../dataplane/judge.js";
+import type { DataPlane } from "../dataplane/types.js";
+import { version } from "../version.js";
+import { type DaemonMetrics, ofMappings, renderMetrics } from "./metrics.js";
+import type { RefusalCounts } from "./refusal-totals.js";
+
+const noFlows = { live: 0, capacity: 0 };
+const noFaults = { untracked: 0, unplaced: 0, flows: 0, unanswered: 0, unsteered: 0 };
+
+export interface CollectOptions {
+  /** With more mappings than this, only their sums. */
+  readonly limit: number;
+  /** What was refused so far, by reason. */
+  readonly refusals: RefusalCounts;
+  /** Called last, when all else is collected; null without a daemon. */
+  readonly daemon: (() => DaemonMetrics) | null;
+}
+
+/** Returns the metrics page in Prometheus text format 0.0.4. */
+export function metricsPage(
+  dataPlane: DataPlane,
+  { limit, refusals, daemon }: CollectOptions,
+): string {
+  const active = activeIfReadable(dataPlane);
+  const listeners = dataPlane.listeners();
+  const own =
+    active === null
+      ? null
+      : ofMappings(
+          active.rules,
+          {
+            of: (indexes) => dataPlane.countersOf(indexes),
+            total: () => dataPlane.counterTotal(),
+          },
+          listeners,
+          (rules) => judgeOf(dataPlane, rules),
+          limit,
+        );
+  return renderMetrics({
+    version,
+    limit,
+    netnsInode: dataPlane.netnsInode,
+    loaded:
+      active === null
+        ? null
+        : {
+            generation: active.generation,
+            appliedAt: active.appliedAt,
+            fileMappings: active.rules.file.count,
+            runtimeMappings: active.rules.runtime.length,
+            lookups: own?.lookups ?? [],
+            mappings: own?.mappings ?? null,
+            flows: dataPlane.flowCount() ?? noFlows,
+            faults: dataPlane.faults() ?? noFaults,
+            refusals,
+            off: active.off,
+            missing: dataPlane.missing(),
+            overtaken: dataPlane.overtaken(),
+          },
+    listeners: {
+      tcp: listeners.filter((listener) => listener.protocol === "tcp").length,
+      udp: listeners.filter((listener) => listener.protocol === "udp").length,
+    },
+    destinations: own?.destinations ?? [],
+    daemon: daemon?.() ?? null,
+  });
+}
