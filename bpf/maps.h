@@ -281,6 +281,17 @@ struct {
 } readers SEC(".maps");
 
 /*
+ * One entry: a bit for each seat that is taken, so that the others cost nothing. Writer: who takes
+ * a seat or frees it, under a lock. Readers: as above.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} seats SEC(".maps");
+
+/*
  * Seat -> the ring buffer of that reader, for struct ilm_decision. Made by the reader, so that its
  * memory is used only while it watches. The one here is a pattern. Writers: readers of decisions.
  * Readers: sk_lookup, ingress, the counting programs.

@@ -115,19 +115,34 @@ __noinline int reader_wants(const struct ilm_decision *d, __u32 seat)
 	return d && r && wants(r, d);
 }
 
+/* One bit for each seat that is taken. */
+static __always_inline __u32 taken_seats(void)
+{
+	__u32 key = 0;
+	__u32 *taken = bpf_map_lookup_elem(&seats, &key);
+
+	return taken ? *taken : 0;
+}
+
 /* Gives the decision to all readers that want it. */
 static __always_inline void tell_readers(const struct ilm_decision *d)
 {
+	__u32 taken = taken_seats();
+
 	count_for(ILM_READERS, matched);
-	for (__u32 seat = 0; seat < ILM_READERS; seat++)
-		tell_reader(d, seat);
+	for (__u32 seat = 0; seat < ILM_READERS && taken; seat++, taken >>= 1) {
+		if (taken & 1)
+			tell_reader(d, seat);
+	}
 }
 
 /* Does any reader want it? */
 static __always_inline bool is_wanted(const struct ilm_decision *d)
 {
-	for (__u32 seat = 0; seat < ILM_READERS; seat++) {
-		if (reader_wants(d, seat))
+	__u32 taken = taken_seats();
+
+	for (__u32 seat = 0; seat < ILM_READERS && taken; seat++, taken >>= 1) {
+		if (taken & 1 && reader_wants(d, seat))
 			return true;
 	}
 	return false;

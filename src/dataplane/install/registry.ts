@@ -102,6 +102,7 @@ export const registryMaps = [
   "any_asked",
   "watch",
   "readers",
+  "seats",
   "reader_rings",
   "reader_counts",
   "reader_pace",

@@ -62,7 +62,14 @@ export interface NumberedMappings {
 /** Runs an action while no other process takes or leaves a seat. */
 export type Alone = <T>(action: () => T) => T;
 
-const mapNames = ["watch", "readers", "reader_rings", "reader_counts", "reader_pace"] as const;
+const mapNames = [
+  "watch",
+  "readers",
+  "seats",
+  "reader_rings",
+  "reader_counts",
+  "reader_pace",
+] as const;
 type ReaderMap = (typeof mapNames)[number];
 /** A registry, as far as readers need it. */
 interface Seats {
@@ -118,6 +125,7 @@ export class DecisionReader {
     // Periods of another length have other numbers.
     this.#seats.map("reader_pace").update(word(free), new Uint8Array(readerPaceLayout.size));
     this.#seats.map("reader_rings").update(word(free), word(this.#ringMap.fd));
+    setTaken(this.#seats, free, true);
     this.#extend();
   }
 
@@ -245,7 +253,16 @@ export function freeAbandoned(registry: Seats): void {
   });
 }
 
+/** Tells the programs whether to look at a seat. The caller is alone. */
+function setTaken(registry: Seats, seat: number, isTaken: boolean): void {
+  const map = registry.map("seats");
+  const bits = decode(u32, map.lookup(zeroKey) ?? word(0));
+  const bit = 1 << seat;
+  map.update(zeroKey, word((isTaken ? bits | bit : bits & ~bit) >>> 0));
+}
+
 function freeSeat(registry: Seats, seat: number): void {
+  setTaken(registry, seat, false);
   registry.map("readers").update(word(seat), new Uint8Array(readerLayout.size));
   registry.map("reader_rings").delete(word(seat));
 }
