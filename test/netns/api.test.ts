@@ -11,6 +11,7 @@ import { useNetwork } from "../support/network.js";
 import { OwnHost } from "../support/own-host.js";
 import { ilmCommand, lockRoot, python } from "../support/paths.js";
 import { type Background, words } from "../support/process.js";
+import { olderFormats, Release } from "../support/releases.js";
 import type { Status } from "../support/shapes.js";
 
 const network = useNetwork();
@@ -64,10 +65,18 @@ describe("in the host's own network namespace", () => {
     expect(await host.must(["ls", lockRoot])).not.toContain("sock");
   });
 
-  test("a socket that an earlier version left gives way, and both names come back", async () => {
-    const leave = `import socket; socket.socket(socket.AF_UNIX).bind(${JSON.stringify(numbered())})`;
-    await host.must([python, "-c", leave]);
+  test("a daemon of an earlier release is found; the socket that it leaves gives way, and both names come back", async () => {
+    const release = await Release.build(olderFormats().at(-1) ?? 0);
+    const old = host.start([release.command, "run", "-f", file]);
+    await old.waitForOutput(/ready: network namespace/);
+    expect(await host.must(["ls", lockRoot])).not.toContain("ilm.sock");
+    expect(await daemonOf(status)).toMatchObject({ following: file });
+    expect(await ilm("metrics")).toContain("ilm_loaded");
+    await host.must(["kill", "-9", `${(await daemonOf(status))?.pid}`]);
+    await old.exited;
+    expect(await host.must(["stat", "-c", "%F", numbered()])).toBe("socket\n");
     const daemon = await run();
+    expect(await host.must(["readlink", numbered()])).toBe("ilm.sock\n");
     expect(await daemonOf(status)).toMatchObject({ following: file });
     await host.must(["rm", socket, numbered()]);
     await daemon.waitForOutput(/the API is served on \S+ again/);

@@ -40,6 +40,11 @@ export class Release {
     return new Release(format, built.trim());
   }
 
+  /** The path of its command. */
+  get command(): string {
+    return this.#path;
+  }
+
   /**
    * Runs a command of it on the server's namespace, which has to succeed; gives what it printed.
    */
