@@ -1,5 +1,6 @@
 // Goal: the page is well-formed, says lookups and not packets, and no name can break out of its
 // label.
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import {
   LISTED_MAPPINGS_MAX,
@@ -108,6 +109,13 @@ describe("the page", () => {
     expect(page).toContain('ilm_missing{what="ingress/eth0"} 1\n');
     expect(page).toContain('ilm_overtaken{interface="eth0",direction="ingress"} 2\n');
     expect(page).toContain("ilm_restored_total 3\n");
+  });
+
+  test("has no metric that is not documented", () => {
+    const documented = readFileSync("docs/daemon.md", "utf8");
+    const names = [...renderMetrics(input).matchAll(/^# TYPE (\w+)/gm)].map(([, name]) => name);
+    expect(names.length).toBeGreaterThan(30);
+    expect(names.filter((name) => !documented.includes(`\`${name ?? ""}`))).toEqual([]);
   });
 
   test("says that lookups are no packets", () => {
