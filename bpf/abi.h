@@ -126,6 +126,14 @@ struct ilm_ending {
 };
 ILM_ASSERT_SIZE(struct ilm_ending, 24);
 
+/* registry/turns: a destination has its first listener, or no longer has one. */
+struct ilm_turn {
+	struct ilm_identity identity;	/* of the listener */
+	struct ilm_endpoint endpoint;
+	__u32 listens;		/* 1: it began; 0: it ended */
+};
+ILM_ASSERT_SIZE(struct ilm_turn, 40);
+
 /* An owner, as rules name it: what is set has to match. */
 struct ilm_owner {
 	__u64 unit;		/* as in struct ilm_identity; 0: any */

@@ -44,6 +44,15 @@ struct {
 } endings SEC(".maps");
 
 /*
+ * struct ilm_turn. Writers: as of `presence`. Reader: `run`, which then looks who listens: what
+ * finds the buffer full is missing in its log only.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 65536);
+} turns SEC(".maps");
+
+/*
  * Counting filter over the endpoints: 0 means that nothing listens exactly there, without the cost
  * of the hash look-up. Writers: sock_ops, post_bind, sock_release, iterators. Readers: sk_lookup,
  * ingress.

@@ -188,22 +188,43 @@ static __always_inline bool is_permitted(const struct ilm_tracked *t, const stru
 	return permits_identity(&identity, slot->permit);
 }
 
-/* Notes that a listener ended. Not static: the verifier walks it once. */
-__noinline int note_ending(const struct ilm_endpoint *endpoint, const struct ilm_identity *identity)
+/* A separate function puts struct ilm_turn into the BTF, from which its layout is generated. */
+static __noinline void tell_turn(struct ilm_turn *turn)
+{
+	bpf_ringbuf_output(&turns, turn, sizeof(*turn), 0);
+}
+
+/*
+ * Notes that a destination has its first listener, or that its last one ended. Not static: the
+ * verifier walks it once.
+ */
+__noinline int note_turn(const struct ilm_endpoint *endpoint, const struct ilm_identity *identity, bool listens)
 {
 	struct ilm_ending ending = {};
-	struct ilm_endpoint copy;
+	struct ilm_turn turn = {};
 
 	/* Never NULL; the verifier requires the check. */
 	if (!endpoint || !identity)
 		return 0;
-	copy = *endpoint;
-	if (!slot_of(&copy))
+	turn.endpoint = *endpoint;
+	turn.identity = *identity;
+	turn.listens = listens;
+	if (!slot_of(&turn.endpoint))
 		return 0;
-	ending.ended_ns = bpf_ktime_get_ns();
-	ending.identity = *identity;
-	bpf_map_update_elem(&endings, &copy, &ending, BPF_ANY);
+	if (!listens) {
+		ending.ended_ns = bpf_ktime_get_ns();
+		ending.identity = *identity;
+		bpf_map_update_elem(&endings, &turn.endpoint, &ending, BPF_ANY);
+	}
+	tell_turn(&turn);
 	return 1;
+}
+
+/* A listener has joined the entry. */
+static __always_inline void join(const struct ilm_presence *p, const struct ilm_tracked *t)
+{
+	if (p->sockets == 1 && !t->irregular)
+		note_turn(&t->place.endpoint, &t->identity, true);
 }
 
 /*
@@ -216,7 +237,7 @@ static __always_inline void leave(const struct ilm_presence *p, const struct ilm
 	__u32 *strange = bpf_map_lookup_elem(&irregular, &key);
 
 	if (!p->sockets || (strange && *strange))
-		note_ending(&t->place.endpoint, &t->identity);
+		note_turn(&t->place.endpoint, &t->identity, false);
 }
 
 static __always_inline void uncount(struct ilm_tracked *t)
@@ -272,7 +293,9 @@ static __always_inline void mark_connected(struct ilm_tracked *t, __u8 connected
 	add_to_presence(p, t, -1);
 	t->connected = connected;
 	add_to_presence(p, t, 1);
-	if (connected && !t->irregular)
+	if (!connected)
+		join(p, t);
+	else if (!t->irregular)
 		leave(p, t);
 }
 
@@ -327,6 +350,7 @@ static __always_inline void count(struct ilm_tracked *t, const struct ilm_endpoi
 	if (device)
 		add_to_single(on_device, 1);
 	mark_irregular(t, is_irregular);
+	join(p, t);
 }
 
 #endif

@@ -1464,6 +1464,38 @@ export const trackedLayout: Layout<Tracked> = {
   },
 };
 
+export interface Turn {
+  unit: bigint;
+  uid: number;
+  gid: number;
+  address: Uint8Array;
+  port: number;
+  protocol: number;
+  listens: number;
+}
+
+export const turnLayout: Layout<Turn> = {
+  size: 40,
+  read: (view, at) => ({
+    unit: view.getBigUint64(at, true),
+    uid: view.getUint32(at + 8, true),
+    gid: view.getUint32(at + 12, true),
+    address: bytesAt(view, at + 16, 16),
+    port: view.getUint16(at + 32, true),
+    protocol: view.getUint8(at + 34),
+    listens: view.getUint32(at + 36, true),
+  }),
+  write: (view, at, value) => {
+    view.setBigUint64(at, value.unit, true);
+    view.setUint32(at + 8, value.uid, true);
+    view.setUint32(at + 12, value.gid, true);
+    putBytes(view, at + 16, 16, value.address);
+    view.setUint16(at + 32, value.port, true);
+    view.setUint8(at + 34, value.protocol);
+    view.setUint32(at + 36, value.listens, true);
+  },
+};
+
 export interface Watch {
   untilNs: bigint;
 }

@@ -23,6 +23,8 @@ import { EventStreams } from "./event-stream.js";
 import { Events } from "./events.js";
 import { followFile, type FileFollower } from "./follow-file.js";
 import { keepGood, readGood } from "./last-good.js";
+import { namesUnits } from "./ended.js";
+import { HealthWatch, tellHealth } from "./health-watch.js";
 import { keepApi } from "./keep-api.js";
 import { keepFollowing } from "./keep-following.js";
 import { KeptLock } from "./kept-lock.js";
@@ -38,7 +40,7 @@ import { Reconciler } from "./reconcile.js";
 import { refusalLog } from "./refusal-log.js";
 import { RefusalTotals } from "./refusal-totals.js";
 import { serveApi } from "./server.js";
-import { readState } from "./state.js";
+import { readState, unservedMappings } from "./state.js";
 import type { ApiGroups } from "../api/rights.js";
 import { ServiceManager } from "./service-manager.js";
 import { refuseReplacement, replacedOf } from "../control/replacement.js";
@@ -158,6 +160,21 @@ async function work({
   });
   const events = new Events();
   events.subscribe(eventLog(log));
+  const health = new HealthWatch({
+    unserved: () => unservedMappings(dataPlane),
+    describe: ({ protocol, address, port, identity }) => {
+      const services = activeIfReadable(dataPlane)?.rules.file.head.services ?? [];
+      const unit = namesUnits(services)(identity);
+      return { protocol, address, port, user: userName(identity.uid), unit };
+    },
+    tell: (what) => {
+      tellHealth(events.tell, what);
+    },
+  });
+  events.subscribe(({ event }) => {
+    // Other mappings may be without a listener.
+    if (event === "changed") health.look();
+  });
   const reconciler = new Reconciler({
     dataPlane,
     log,
@@ -239,6 +256,9 @@ async function work({
   const following = keepFollowing(dataPlane, log, {
     onRestored: (missing) => {
       reconciler.tellRestored(missing);
+    },
+    onTurned: (turn) => {
+      health.turned(turn);
     },
     onRefused: refusalLog(dataPlane, { log, tell: events.tell }, { find: findProcess, userName }),
   });
@@ -327,6 +347,7 @@ async function work({
     try {
       await Promise.race([pages.tried, end.reason]);
       manager.ready("the rules are active");
+      health.look();
       log.log("info", `ready: network namespace ${dataPlane.netnsInode}, pid ${process.pid}`);
       const reason = await end.reason;
       manager.stopping();
@@ -347,6 +368,7 @@ async function work({
     clearInterval(guard);
     if (retry !== null) clearTimeout(retry);
     memory.close();
+    health.close();
     following.close();
     (follower as FileFollower | null)?.close();
   }

@@ -1,6 +1,7 @@
 /** Puts what happened into the log, in words. */
 import type { DaemonEvent } from "../api/events.js";
 import { formatProblem } from "../errors.js";
+import { describeHealth, describeTurns } from "./describe-health.js";
 import type { Tell } from "./events.js";
 import type { Logger } from "./log.js";
 
@@ -31,6 +32,17 @@ export function eventLog(log: Logger): Tell {
       case "restored":
         log.log("warning", `${event.what.join(", ")}: removed by another program, put back`);
         return;
+      case "listeners": {
+        const { event: _, ...listeners } = event;
+        log.log("info", describeTurns(listeners), { listeners });
+        return;
+      }
+      case "health": {
+        const { event: _, ...health } = event;
+        const level = health.unserved.count > 0 ? "warning" : "info";
+        log.log(level, describeHealth(health), { health });
+        return;
+      }
       case "refused":
         log.log(event.refusal.reason === "reported" ? "info" : "warning", event.message, {
           refusal: event.refusal,

@@ -17,7 +17,7 @@ const FORGET_MS = 120_000;
 export function keepFollowing(
   dataPlane: Pick<DataPlane, "follow">,
   log: Logger,
-  told: Pick<FollowOptions, "onRestored" | "onRefused">,
+  told: Pick<FollowOptions, "onRestored" | "onRefused" | "onTurned">,
   pause: (failures: number) => number = pauseAfter,
 ): { close(): void } {
   let failures = 0;

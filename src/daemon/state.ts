@@ -1,14 +1,18 @@
 /** What `ilm status` and `GET /v1/state` tell of the rules and of what they did. */
 import type { DaemonState } from "../api/api.js";
+import { activeIfReadable } from "../control/active.js";
+import type { UnservedJson } from "../json/health.js";
 import { judgeOf } from "../dataplane/judge.js";
 import type { Active, DataPlane } from "../dataplane/types.js";
 import type { Ending, Listener } from "../model/listener.js";
+import type { Mapping } from "../model/mapping.js";
 import { formatOwner } from "../model/owner.js";
 import { allMappings, countMappings, emptyRules, readRules, type Rules } from "../model/rules.js";
 import type { Judge } from "../rules/judge.js";
 import { Endings } from "../rules/endings.js";
 import { JoinedListeners } from "../rules/listening.js";
 import { describesEnds } from "./ended.js";
+import { LISTED_MAPPINGS_MAX } from "./metrics.js";
 
 interface Parts {
   readonly active: Active | null;
@@ -31,6 +35,44 @@ export function readState(dataPlane: DataPlane): DaemonState {
 /** The maximum number of mappings of one kind that are named. */
 const NAMED = 20;
 
+/** Returns a function that describes a mapping without a listener. */
+function describesUnserved(
+  { file: { services } }: Rules,
+  endings: readonly Ending[],
+): (mapping: Mapping) => UnservedJson {
+  const ended = new Endings(endings);
+  const describeEnd = describesEnds(services);
+  const owners = new Map(services.map(({ name, owner }) => [name, owner && formatOwner(owner)]));
+  return (mapping) => {
+    const service = mapping.to.find((one) => one.service !== undefined)?.service;
+    return {
+      name: mapping.name,
+      protocol: mapping.protocol,
+      owner: (service !== undefined && owners.get(service)) || null,
+      ended: describeEnd(ended.of(mapping)),
+    };
+  };
+}
+
+/**
+ * Returns all mappings without a listener; null when nothing is loaded, or there are too many
+ * mappings to look through them each time.
+ */
+export function unservedMappings(dataPlane: DataPlane): UnservedJson[] | null {
+  const active = activeIfReadable(dataPlane);
+  if (active === null || countMappings(active.rules) > LISTED_MAPPINGS_MAX) return null;
+  const rules = readRules(active.rules);
+  const mappings = allMappings(rules);
+  const { selects } = judgeOf(dataPlane, rules);
+  const joined = new JoinedListeners(mappings, dataPlane.listeners(), selects);
+  const { first } = joined.unserved(mappings.length);
+  const describe = describesUnserved(rules, first.length === 0 ? [] : dataPlane.endings());
+  return first.flatMap((index) => {
+    const mapping = mappings.at(index);
+    return mapping === undefined ? [] : describe(mapping);
+  });
+}
+
 /** Joins the rules with the listeners: how many are led to, and which mappings lead to nobody. */
 function servedBy(
   rules: Rules,
@@ -42,25 +84,14 @@ function servedBy(
   const joined = new JoinedListeners(mappings, listeners, judge.selects);
   const { count, first } = joined.unserved(NAMED);
   const full = joined.full(NAMED);
-  const ended = new Endings(count === 0 ? [] : endings());
-  const describeEnd = describesEnds(rules.file.services);
-  const owners = new Map(
-    rules.file.services.map(({ name, owner }) => [name, owner && formatOwner(owner)]),
-  );
+  const describe = describesUnserved(rules, count === 0 ? [] : endings());
   return {
     mappedListeners: joined.views().filter((view) => view.isMapped).length,
     unserved: {
       count,
       mappings: first.flatMap((index) => {
         const mapping = mappings.at(index);
-        if (mapping === undefined) return [];
-        const service = mapping.to.find((one) => one.service !== undefined)?.service;
-        return {
-          name: mapping.name,
-          protocol: mapping.protocol,
-          owner: (service !== undefined && owners.get(service)) || null,
-          ended: describeEnd(ended.of(mapping)),
-        };
+        return mapping === undefined ? [] : describe(mapping);
       }),
     },
     full: {

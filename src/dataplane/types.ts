@@ -12,7 +12,7 @@ import type {
   Packet,
 } from "../model/decision.js";
 import type { Flow } from "../model/flow.js";
-import type { Ending, Listener } from "../model/listener.js";
+import type { Ending, Listener, Turn } from "../model/listener.js";
 import type { Refusal, RefusedAttempt } from "../model/refusal.js";
 import type { Permit } from "../rules/permits.js";
 import type { Engine, StrangerPolicy } from "../model/mapping.js";
@@ -197,6 +197,8 @@ export interface FollowOptions {
   readonly onRestored?: (missing: readonly Missing[]) => void;
   /** Called when somebody was refused something, or reported; at most every 10 s for the same. */
   readonly onRefused?: (attempt: RefusedAttempt) => void;
+  /** Called when a destination has its first listener, and when its last one ended. */
+  readonly onTurned?: (turn: Turn) => void;
 }
 
 export interface DataPlane {

@@ -1,6 +1,7 @@
 /** What `GET /v1/events` of the API sends, one object on a line. */
 import { named } from "./change.js";
 import { errorBody } from "./common.js";
+import { health, turns } from "./health.js";
 import { refusal } from "./run.js";
 import { either, field, integer, list, nullable, object, oneOf, text, type Of } from "./shape.js";
 
@@ -58,6 +59,19 @@ export const eventShapes = {
     time,
     message: field(text, "The same in words."),
     refusal: field(refusal, "Who tried what, and why it was refused."),
+  }),
+  listeners: object({
+    event: field(
+      oneOf("listeners"),
+      "Destinations got a listener, or lost their last one: what came of about a second, or of ten while that goes on.",
+    ),
+    time,
+    ...turns.fields,
+  }),
+  health: object({
+    event: field(oneOf("health"), "Mappings are left without a listener, or have one again."),
+    time,
+    ...health.fields,
   }),
   lost: object({
     event: field(

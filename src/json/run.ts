@@ -1,5 +1,6 @@
 /** What `ilm run --json` writes for each entry of its log. */
 import { errorCode, problem, protocol } from "./common.js";
+import { health, turns } from "./health.js";
 import { refusalReasons } from "../model/refusal.js";
 import {
   boolean,
@@ -43,6 +44,8 @@ export const entry = object({
   changed: optional(boolean, "For applied rules: false when they were already active."),
   code: optional(errorCode, "For errors: which kind it is; see docs/troubleshooting.md."),
   refusal: optional(refusal, "For what was refused or reported: who tried what, and why."),
+  listeners: optional(turns, "For destinations that got a listener or lost their last one: which."),
+  health: optional(health, "For mappings left without a listener, or with one again: which."),
   problems: optional(list(problem), "For a configuration that is refused: all its problems."),
 });
 

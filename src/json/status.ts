@@ -1,6 +1,7 @@
 /** What `ilm status --json` prints. */
 import { mptcpModes } from "../model/mapping.js";
-import { counters, ended, errorBody, queue, warning } from "./common.js";
+import { counters, errorBody, queue, warning } from "./common.js";
+import { unservedMapping } from "./health.js";
 import { boolean, field, integer, list, nullable, object, oneOf, text, type Of } from "./shape.js";
 
 const daemon = object({
@@ -84,23 +85,7 @@ export const status = object({
     nullable(
       object({
         count: field(integer, "How many there are."),
-        mappings: field(
-          list(
-            object({
-              name: field(text, "Its name."),
-              protocol: field(oneOf("tcp", "udp"), "Its protocol."),
-              owner: field(
-                nullable(text),
-                "Who is to listen, in words: the owner of the service that it leads to; null when it has none.",
-              ),
-              ended: field(
-                nullable(ended),
-                "The end of the last listener that it had; null when none was seen.",
-              ),
-            }),
-          ),
-          "The first 20 of them.",
-        ),
+        mappings: field(list(unservedMapping), "The first 20 of them."),
       }),
     ),
     "The mappings at none of whose destinations anybody listens; null when nothing is loaded.",

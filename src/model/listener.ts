@@ -62,6 +62,16 @@ export interface Queue {
 /** The queue of a listener that is only thought of. */
 export const noQueue: Queue = { waiting: 0, limit: 0, drops: 0 };
 
+/** A destination has its first listener, or no longer has one. */
+export interface Turn {
+  readonly protocol: Protocol;
+  readonly address: Address;
+  readonly port: number;
+  /** Whose the listener is, or was. */
+  readonly identity: Identity;
+  readonly listens: boolean;
+}
+
 /**
  * Reports whether a daemon lets so much wait that the next finds no room: it hangs, or is too slow.
  */

@@ -239,6 +239,43 @@ describe("wait", () => {
   });
 });
 
+test("run tells once what came of listeners, and which mappings are left without one", async () => {
+  const { server } = network;
+  const run = await server.startRun(["--json"]);
+  const said = (): readonly string[] =>
+    run.process.stderr
+      .split("\n")
+      .filter(Boolean)
+      .map((line) => (JSON.parse(line) as { readonly message: string }).message)
+      .filter((message) => /listener/.test(message));
+  const tells = async (what: RegExp): Promise<void> => {
+    await eventually(`run says ${what.source}`, async () =>
+      said().some((message) => what.test(message)) ? true : null,
+    );
+  };
+  await tells(/^4 mappings have no listener: tcp:6000 \(unit nginx.service, none seen yet\)/);
+  for (const kind of ["tcp", "udp"] as const) {
+    await lab.open(`names ${kind}`, kind, "127.0.1.53", 5353, { options: ["reuseport"] });
+  }
+  await tells(/^2 mappings have a listener now: names, names; 2 in all without$/);
+  const before = said().length;
+  // A reload: the new sockets listen before the old ones close.
+  for (const kind of ["tcp", "udp"] as const) {
+    await lab.open(`new ${kind}`, kind, "127.0.1.53", 5353, { options: ["reuseport"] });
+    await lab.do("close", `names ${kind}`);
+  }
+  await lab.open("spare", "tcp", "127.0.1.20", 7001);
+  await tells(/^1 listener started: tcp 127\.0\.1\.20:7001 \(user root\)$/);
+  for (const kind of ["tcp", "udp"] as const) await lab.do("close", `new ${kind}`);
+  await tells(/^2 mappings have no listener: names \(user root, ended [0-9: -]+\)/);
+  expect(said().slice(before).join("\n")).not.toMatch(/restarted/);
+  const entries = run.process.stderr.split("\n").filter((line) => line.includes('"health"'));
+  expect(JSON.parse(entries.at(-1) ?? "")).toMatchObject({
+    level: "warning",
+    health: { unserved: { count: 2, mappings: [{ name: "names" }, { name: "names" }] }, down: 3 },
+  });
+});
+
 test("the metrics and the API tell the same", async () => {
   const { server } = network;
   await server.startRun([]);

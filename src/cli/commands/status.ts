@@ -7,9 +7,9 @@ import { circumstancesOf } from "../../doctor/circumstances.js";
 import { print, type Context } from "../shell/context.js";
 import type { StatusJson } from "../../json/status.js";
 import { published } from "../../json/published.js";
-import type { EndedJson } from "../../json/common.js";
 import { describeQueue } from "../../words/queue.js";
-import { count, formatAge, formatTime, indent, printable } from "../../words/text.js";
+import { describeUnserved } from "../../daemon/describe-unserved.js";
+import { count, formatAge, indent, printable } from "../../words/text.js";
 import {
   findWarnings,
   lookupDetached,
@@ -204,19 +204,13 @@ function describeDown(
 ): string {
   const shown = named.slice(0, UNSERVED_SHOWN);
   const list = shown.map(({ name, protocol, owner, ended }) => {
-    const whose = owner ?? (ended && `user ${ended.user}`);
-    const more = [...(whose === null ? [] : [printable(whose)]), describeEnd(ended)];
-    return `${printable(name)}${isNamedTwice(named, name) ? ` ${protocol}` : ""} (${more.join(", ")})`;
+    const which = isNamedTwice(named, name) ? ` ${protocol}` : "";
+    return `${printable(name)}${which} (${describeUnserved({ owner, ended })})`;
   });
   const more =
     down > shown.length ? ` and ${down - shown.length} more: \`ilm mappings --down\`` : "";
   const verb = down === 1 ? "has" : "have";
   return `${down} of ${count(mappings, "mapping")} ${verb} no listener: ${list.join(", ")}${more}`;
-}
-
-/** Says when the last listener ended. */
-function describeEnd(ended: EndedJson | null): string {
-  return ended === null ? "none seen yet" : `ended ${formatTime(new Date(ended.at))}`;
 }
 
 /** As mappings of both protocols may be. */

@@ -7,12 +7,23 @@ import { runIterator } from "../../kernel/bpf/iterator.js";
 import { watchInterfaces } from "../../kernel/interfaces.js";
 import { watchNftables } from "../../kernel/netlink.js";
 import { Readiness, RingBuffer } from "../../kernel/ringbuf.js";
+import type { Turn } from "../../model/listener.js";
 import type { RefusedAttempt } from "../../model/refusal.js";
 import { decodeRefused } from "../observe/refusals.js";
+import { decodeTurn } from "../observe/turns.js";
 import type { Registry } from "./registry.js";
 
 /** The most refusals told in one go. The kernel tells one attempt once in some seconds. */
 const REFUSALS_AT_ONCE = 100;
+
+/** The most listeners told in one go. */
+const TURNS_AT_ONCE = 1000;
+
+/** What the kernel side tells as it happens. */
+interface Told {
+  readonly refused: (attempt: RefusedAttempt) => void;
+  readonly turned: (turn: Turn) => void;
+}
 
 /** Also bounds how late we notice NAT that is not announced (iptables-legacy). */
 const WAIT_MS = 500;
@@ -22,31 +33,33 @@ export class Follower {
   readonly #rules = watchNftables();
   readonly #current: () => Registry | undefined;
   readonly #steer: () => void;
-  readonly #onRefused: (attempt: RefusedAttempt) => void;
+  readonly #told: Told;
   #closed = false;
   #registry: Registry | undefined;
   #nat = "";
   #binds: RingBuffer | undefined;
   #refused: RingBuffer | undefined;
+  #turns: RingBuffer | undefined;
   /** Our own descriptor, as another change may close the registry's. */
   #scan: BpfProgram | undefined;
   #readiness: Readiness | undefined;
 
   /**
    * `current` returns the active registry, which may change with a reload; `steer` attaches to new
-   * interfaces; `onRefused` is called with what was refused; `onError` with what ended following.
+   * interfaces; `told` is called with what was refused, and with destinations that have their first
+   * listener or none; `onError` with what ended following.
    */
   constructor(
     current: () => Registry | undefined,
     steer: () => void,
-    onRefused: (attempt: RefusedAttempt) => void,
+    told: Told,
     onError: (error: unknown) => void = (error) => {
       throw error;
     },
   ) {
     this.#current = current;
     this.#steer = steer;
-    this.#onRefused = onRefused;
+    this.#told = told;
     this.#follow().catch((error: unknown) => {
       // Nothing awaits this promise: let the process's own handler see the error.
       process.nextTick(() => {
@@ -65,8 +78,11 @@ export class Follower {
         await this.#readiness?.wait(WAIT_MS);
         this.#meetBinds();
         this.#refused?.drain((record) => {
-          this.#onRefused(decodeRefused(record));
+          this.#told.refused(decodeRefused(record));
         }, REFUSALS_AT_ONCE);
+        this.#turns?.drain((record) => {
+          this.#told.turned(decodeTurn(record));
+        }, TURNS_AT_ONCE);
       }
     } finally {
       this.#release();
@@ -99,10 +115,12 @@ export class Follower {
     this.#registry = now;
     this.#binds = now && new RingBuffer(now.map("binds"));
     this.#refused = now && new RingBuffer(now.map("refused"));
+    this.#turns = now && new RingBuffer(now.map("turns"));
+    // What was before is seen in the kernel's tables.
+    this.#turns?.skip();
     this.#scan = now?.program("scan_udp").duplicate();
-    const fds = [now?.map("binds").fd, now?.map("refused").fd, this.#rules?.fd].filter(
-      (fd) => fd !== undefined,
-    );
+    const rings = (["binds", "refused", "turns"] as const).map((name) => now?.map(name).fd);
+    const fds = [...rings, this.#rules?.fd].filter((fd) => fd !== undefined);
     this.#readiness = new Readiness([this.#interfaces.fd, ...fds]);
     // Look for what bound, or appeared, before we started watching.
     now?.scan(["udp"]);
@@ -113,6 +131,7 @@ export class Follower {
     this.#readiness?.close();
     this.#binds?.close();
     this.#refused?.close();
+    this.#turns?.close();
     this.#scan?.close();
   }
 

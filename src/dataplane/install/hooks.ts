@@ -242,7 +242,7 @@ export function attachNeeded(around: Folder, registry: Registry, needs: Needs): 
 /** Follows interfaces and sockets (see DataPlane.follow). */
 export function follow(
   state: State,
-  { onError, onRestored, onRefused }: FollowOptions = {},
+  { onError, onRestored, onRefused, onTurned }: FollowOptions = {},
 ): { close(): void } {
   state.holds = true;
   return new Follower(
@@ -252,7 +252,10 @@ export function follow(
       const missing = meetInterfaces(state);
       if (missing.length > 0) onRestored?.(missing);
     },
-    (attempt) => onRefused?.(attempt),
+    {
+      refused: (attempt) => onRefused?.(attempt),
+      turned: (turn) => onTurned?.(turn),
+    },
     onError,
   );
 }

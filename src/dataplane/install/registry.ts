@@ -80,6 +80,7 @@ export const registryMaps = [
   "meta",
   "presence",
   "endings",
+  "turns",
   "filter",
   "slots",
   "permits",

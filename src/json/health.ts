@@ -1,0 +1,73 @@
+/** Listeners that come and go, and what that means for mappings: for the log and the events. */
+import { ended, protocol } from "./common.js";
+import { field, integer, list, nullable, object, oneOf, text, type Of } from "./shape.js";
+
+const turned = (what: string) =>
+  field(
+    object({
+      count: field(integer, "How many there are."),
+      listeners: field(
+        list(
+          object({
+            protocol: field(protocol, "The protocol of the destination."),
+            address: field(text, "The address of the destination."),
+            port: field(integer, "1 to 65535."),
+            user: field(text, "Whose listener it is: the user's name, or the number without one."),
+            unit: field(
+              nullable(text),
+              "The systemd unit that it runs in, where a service of the configuration names it; otherwise null.",
+            ),
+          }),
+        ),
+        "The first 20 of them.",
+      ),
+    }),
+    what,
+  );
+
+/** What became of destinations within about a second. */
+export const turns = object({
+  started: turned("Destinations that have a listener now."),
+  ended: turned("Destinations that have none any more."),
+  restarted: turned("Destinations that had none for a moment."),
+});
+
+const mapping = {
+  name: field(text, "Its name."),
+  protocol: field(oneOf("tcp", "udp"), "Its protocol."),
+};
+
+export const unservedMapping = object({
+  ...mapping,
+  owner: field(
+    nullable(text),
+    "Who is to listen, in words: the owner of the service that it leads to; null when it has none.",
+  ),
+  ended: field(
+    nullable(ended),
+    "The end of the last listener that it had; null when none was seen.",
+  ),
+});
+
+/** What has changed since it was told last. */
+export const health = object({
+  unserved: field(
+    object({
+      count: field(integer, "How many there are."),
+      mappings: field(list(unservedMapping), "The first 20 of them."),
+    }),
+    "Mappings that have no listener any more.",
+  ),
+  served: field(
+    object({
+      count: field(integer, "How many there are."),
+      mappings: field(list(object(mapping)), "The first 20 of them."),
+    }),
+    "Mappings that have one again, or for the first time.",
+  ),
+  down: field(integer, "How many mappings have none now."),
+});
+
+export type TurnsJson = Of<typeof turns>;
+export type HealthJson = Of<typeof health>;
+export type UnservedJson = Of<typeof unservedMapping>;

@@ -1,0 +1,131 @@
+// Goal: what came of a moment is told once, however many daemons are restarted, and a mapping
+// without a listener is told when that changes only.
+import { beforeEach, describe, expect, test } from "vitest";
+import { eventLog } from "../../../src/daemon/event-log.js";
+import { type Health, HealthWatch, tellHealth } from "../../../src/daemon/health-watch.js";
+import type { UnservedJson } from "../../../src/json/health.js";
+import type { Turn } from "../../../src/model/listener.js";
+import { address } from "./fixtures.js";
+
+const identity = { uid: 33, gid: 33, unit: "0" };
+
+function turn(port: number, listens: boolean): Turn {
+  return { protocol: "tcp", address: address("127.0.1.10"), port, identity, listens };
+}
+
+function unserved(name: string): UnservedJson {
+  return { name, protocol: "tcp", owner: "unit nginx.service", ended: null };
+}
+
+let down: readonly UnservedJson[] | null;
+let told: Health[];
+let waiting: { readonly after_ms: number; readonly action: () => void } | null;
+let watch: HealthWatch;
+
+/** Lets the time that the watch waits pass. */
+function pass(): number {
+  const now = waiting;
+  if (now === null) throw new Error("nothing waits");
+  waiting = null;
+  now.action();
+  return now.after_ms;
+}
+
+function lines(): string[] {
+  const said: string[] = [];
+  const log = eventLog({ log: (level, message) => said.push(`${level}: ${message}`) });
+  for (const one of told) tellHealth(log, one);
+  told = [];
+  return said;
+}
+
+beforeEach(() => {
+  down = [];
+  told = [];
+  waiting = null;
+  watch = new HealthWatch({
+    unserved: () => down,
+    describe: ({ protocol, address: at, port }) => ({
+      protocol,
+      address: at,
+      port,
+      user: "www-data",
+      unit: null,
+    }),
+    tell: (health) => told.push(health),
+    later: (after_ms, action) => {
+      waiting = { after_ms, action };
+      return { cancel: () => (waiting = null) };
+    },
+  });
+});
+
+describe("a destination", () => {
+  test("that loses its listener leaves its mapping without one, until it has one again", () => {
+    down = [unserved("web")];
+    watch.turned(turn(80, false));
+    pass();
+    expect(lines()).toEqual([
+      "info: 1 listener ended: tcp 127.0.1.10:80 (user www-data)",
+      "warning: 1 mapping has no listener: web (unit nginx.service, none seen yet)",
+    ]);
+    down = [];
+    watch.turned(turn(80, true));
+    pass();
+    expect(lines()).toEqual([
+      "info: 1 listener started: tcp 127.0.1.10:80 (user www-data)",
+      "info: 1 mapping has a listener now: web",
+    ]);
+  });
+
+  test("that has its listener back at once was restarted, and nothing happened to mappings", () => {
+    watch.turned(turn(80, false));
+    watch.turned(turn(80, true));
+    pass();
+    expect(lines()).toEqual(["info: 1 listener restarted: tcp 127.0.1.10:80 (user www-data)"]);
+  });
+});
+
+test("a hundred restarts are one line, and what follows is told less often until it is quiet", () => {
+  for (let port = 1; port <= 100; port++) {
+    watch.turned(turn(port, false));
+    watch.turned(turn(port, true));
+  }
+  expect(pass()).toBe(1000);
+  const [line, ...more] = lines();
+  expect(more).toEqual([]);
+  expect(line).toMatch(/^info: 100 listeners restarted: .* and 95 more$/);
+  watch.turned(turn(80, false));
+  expect(pass()).toBe(10_000);
+  expect(lines()).toHaveLength(1);
+  // Nothing came for as long.
+  pass();
+  expect(lines()).toEqual([]);
+  watch.turned(turn(80, true));
+  expect(pass()).toBe(1000);
+});
+
+test("other rules may leave mappings without a listener, which is told once", () => {
+  down = [unserved("web"), unserved("mail")];
+  watch.look();
+  pass();
+  expect(lines()).toEqual([
+    "warning: 2 mappings have no listener: web (unit nginx.service, none seen yet), mail (unit nginx.service, none seen yet)",
+  ]);
+  watch.look();
+  pass();
+  expect(lines()).toEqual([]);
+  down = [unserved("mail"), unserved("dns")];
+  watch.look();
+  pass();
+  expect(lines()).toEqual([
+    "warning: 1 mapping has no listener: dns (unit nginx.service, none seen yet); 1 mapping has a listener now: web; 2 in all without",
+  ]);
+});
+
+test("where mappings are too many to look through, listeners are told all the same", () => {
+  down = null;
+  watch.turned(turn(80, false));
+  pass();
+  expect(lines()).toEqual(["info: 1 listener ended: tcp 127.0.1.10:80 (user www-data)"]);
+});
