@@ -7,6 +7,7 @@ import { type DaemonMetrics, ofMappings, renderMetrics } from "./metrics.js";
 import type { RefusalCounts } from "./refusal-totals.js";
 
 const noFlows = { live: 0, capacity: 0 };
+const nobodyWatches = { readers: 0, dropped: 0 };
 const noFaults = { untracked: 0, unplaced: 0, flows: 0, unanswered: 0, unsteered: 0 };
 
 export interface CollectOptions {
@@ -54,6 +55,7 @@ export function metricsPage(
             mappings: own?.mappings ?? null,
             flows: dataPlane.flowCount() ?? noFlows,
             faults: dataPlane.faults() ?? noFaults,
+            watching: dataPlane.watching() ?? nobodyWatches,
             refusals,
             off: active.off,
             missing: dataPlane.missing(),

@@ -2,7 +2,7 @@
  * The metrics page in Prometheus text format 0.0.4. It is written by hand, as the counters live in
  * the kernel. Pure.
  */
-import type { Faults, FlowCount, Missing, Overtaken } from "../dataplane/types.js";
+import type { Faults, FlowCount, Missing, Overtaken, Watching } from "../dataplane/types.js";
 import type { Counters, MappingCounters } from "../model/decision.js";
 import type { Listener, Queue } from "../model/listener.js";
 import {
@@ -143,6 +143,7 @@ export interface MetricsInput {
     readonly mappings: OfMappings["mappings"];
     readonly flows: FlowCount;
     readonly faults: Faults;
+    readonly watching: Watching;
     /** What was refused or reported since the daemon started, by reason. */
     readonly refusals: RefusalCounts;
     readonly off: boolean;
@@ -231,6 +232,15 @@ export function renderMetrics(input: MetricsInput): string {
         "counter",
         "Failures in the kernel programs, by kind; `ilm status` explains each.",
         Object.entries(loaded.faults).map(([kind, value]) => [{ kind }, value]),
+      ),
+      metric("ilm_decision_readers", "gauge", "Processes that watch decisions (`ilm monitor`).", [
+        [{}, loaded.watching.readers],
+      ]),
+      metric(
+        "ilm_decisions_dropped_total",
+        "counter",
+        "Decisions that came faster than those who watch them took them.",
+        [[{}, loaded.watching.dropped]],
       ),
       metric(
         "ilm_refusals_total",

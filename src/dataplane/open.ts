@@ -36,6 +36,7 @@ import { readEndings } from "./observe/endings.js";
 import { liveFlows, countLiveFlows } from "./observe/flows.js";
 import { activeOf, keptText, keepText } from "./observe/active.js";
 import { permitsOf } from "./observe/permitted.js";
+import { countWatching } from "./observe/reader.js";
 import { readRefusals } from "./observe/refusals.js";
 import { listListeners, mapOfFlows } from "./observe/sockets.js";
 import type {
@@ -47,6 +48,7 @@ import type {
   FlowCount,
   Missing,
   Overtaken,
+  Watching,
   Faults,
   Explanation,
   DecisionStream,
@@ -205,6 +207,11 @@ class KernelDataPlane implements DataPlane {
 
   faults(): Faults | null {
     return this.#state.own()?.registry.faults() ?? null;
+  }
+
+  watching(): Watching | null {
+    const registry = this.#state.own()?.registry;
+    return registry === undefined ? null : countWatching(registry);
   }
 
   explain(packet: Packet): Explanation {

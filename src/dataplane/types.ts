@@ -157,6 +157,14 @@ export interface FlowCount {
   readonly capacity: number;
 }
 
+/** Who watches decisions. */
+export interface Watching {
+  /** How many processes watch now. */
+  readonly readers: number;
+  /** Decisions that came faster than their readers took them, all in all. */
+  readonly dropped: number;
+}
+
 /**
  * What the kernel side could not do, counted since its registry was created (usually at the first
  * apply).
@@ -310,6 +318,8 @@ export interface DataPlane {
   flowCount(): FlowCount | null;
   /** Returns what the kernel side could not do, or null when nothing is loaded. */
   faults(): Faults | null;
+  /** Returns who watches decisions, or null when nothing is loaded. */
+  watching(): Watching | null;
   /**
    * Returns the names of interfaces that appeared after the rules were applied and have no programs
    * yet. Traffic that needs the hand-over at ingress does not get it there.

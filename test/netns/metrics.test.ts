@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { useNetwork } from "../support/network.js";
 import { root } from "../support/paths.js";
 import { startUnit } from "../support/units.js";
-import { eventually, must, run, words } from "../support/process.js";
+import { Background, eventually, must, run, words } from "../support/process.js";
 
 const network = useNetwork();
 // Also of the metrics themselves a service can be made.
@@ -77,6 +77,15 @@ describe("the page", () => {
       expect(page).toMatch(/^ilm_reload_duration_seconds_count 1$/m);
       expect(page).toMatch(/^process_resident_memory_bytes [1-9]\d{6,}$/m);
     }
+  });
+
+  test("counts who watches decisions", async () => {
+    const { server } = network;
+    await server.ilmDone(["apply", "-f", file]);
+    server.adopt(new Background(server.ilmCommand(["monitor"])));
+    await eventually("the monitor is counted", async () =>
+      /^ilm_decision_readers 1$/m.test((await server.ask(["metrics"])).stdout) ? true : null,
+    );
   });
 
   test("comes from the kernel where no daemon runs, without what only a daemon knows", async () => {

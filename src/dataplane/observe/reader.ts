@@ -28,6 +28,7 @@ import {
   type Verdict,
 } from "../../model/decision.js";
 import { u32 } from "../install/batches.js";
+import type { Watching } from "../types.js";
 
 const AF_INET = 2;
 const AF_INET6 = 10;
@@ -259,6 +260,20 @@ function setTaken(registry: Seats, seat: number, isTaken: boolean): void {
   const bits = decode(u32, map.lookup(zeroKey) ?? word(0));
   const bit = 1 << seat;
   map.update(zeroKey, word((isTaken ? bits | bit : bits & ~bit) >>> 0));
+}
+
+/** Counts who watches now, and what all of them did not get since the registry was created. */
+export function countWatching(registry: Seats): Watching {
+  const now = process.hrtime.bigint();
+  const seats = Array.from({ length: ILM_READERS + 1 }, (_, seat) => seat);
+  const dropped = seats.flatMap((seat) => {
+    const bytes = registry.map("reader_counts").lookup(word(seat)) ?? new Uint8Array();
+    return decodeAll(readerCountsLayout, bytes).map((counts) => counts.dropped);
+  });
+  return {
+    readers: readSeats(registry).filter(({ untilNs }) => untilNs > now).length,
+    dropped: Number(dropped.reduce((sum, one) => sum + one, 0n)),
+  };
 }
 
 function freeSeat(registry: Seats, seat: number): void {

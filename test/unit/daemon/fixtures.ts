@@ -15,6 +15,7 @@ import type {
   Active,
   KeptText,
   ObservedDecision,
+  Watching,
 } from "../../../src/dataplane/types.js";
 import { SummedCounters } from "../../../src/dataplane/observe/counting.js";
 import { digestOfFile } from "../../../src/dataplane/description.js";
@@ -279,6 +280,10 @@ export class FakeDataPlane implements DataPlane {
   faults(): Faults | null {
     if (this.#active === null) return null;
     return { untracked: 0, unplaced: 0, flows: 0, unanswered: 2, unsteered: 0 };
+  }
+
+  watching(): Watching | null {
+    return this.#active === null ? null : { readers: 0, dropped: 0 };
   }
 
   follow(): { close(): void } {

@@ -49,6 +49,7 @@ const input: MetricsInput = {
     ],
     flows: { live: 12, capacity: 65_536 },
     faults: { untracked: 0, unplaced: 0, flows: 0, unanswered: 7, unsteered: 0 },
+    watching: { readers: 2, dropped: 9 },
     refusals: { address: 1, mapped: 2, wildcard: 0, reported: 0, lookup: 3 },
     off: false,
     missing: ["sk_lookup", "ingress/eth0"],
@@ -100,6 +101,8 @@ describe("the page", () => {
     expect(page).toContain('ilm_destination_selected_total{mapping="web",protocol="tcp"} 2\n');
     expect(page).toContain("ilm_applied_timestamp_seconds 1767323045\n");
     expect(page).toContain('ilm_refusals_total{reason="mapped"} 2\n');
+    expect(page).toContain("ilm_decision_readers 2\n");
+    expect(page).toContain("ilm_decisions_dropped_total 9\n");
   });
 
   test("names what is missing, who comes first, and counts what was put back", () => {
