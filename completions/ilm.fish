@@ -60,7 +60,7 @@ complete -c ilm -n '__fish_seen_subcommand_from diff' -l against -r -F -d 'compa
 complete -c ilm -n '__fish_seen_subcommand_from diff' -l summary -d 'show how much would change, in one line'
 complete -c ilm -n '__fish_seen_subcommand_from diff' -l limit -r -d 'how much of each kind to show at most'
 complete -c ilm -n __fish_use_subcommand -a import -d 'print the rules of tubular, nftables or iptables as a configuration'
-complete -c ilm -n '__fish_seen_subcommand_from import' -l label -r -d 'where a label of tubular leads, e.g. foo=127.0.1.10:80'
+complete -c ilm -n '__fish_seen_subcommand_from import' -l label -r -d 'where a label of tubular leads, e.g. web=127.0.1.10:80'
 complete -c ilm -n '__fish_seen_subcommand_from import' -a 'tubular nft'
 complete -c ilm -n '__fish_seen_subcommand_from import' -F
 complete -c ilm -n __fish_use_subcommand -a run -d 'activate rules, then keep running: follow listeners and the file, serve the API and metrics'

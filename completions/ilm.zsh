@@ -220,7 +220,7 @@ _ilm() {
             '(-h --help)--help[show help]' \
             '*:mappings beside those of the file, e.g. tcp\:8080=127.0.1.10\:80: ' ;;
         import)
-          _arguments '--label[where a label of tubular leads, e.g. foo=127.0.1.10:80]:LABEL=DESTINATION...: ' \
+          _arguments '--label[where a label of tubular leads, e.g. web=127.0.1.10:80]:LABEL=DESTINATION...: ' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \

@@ -83,6 +83,8 @@ iptables-nft                           iptables
 xz                                     xz-utils
 promtool                               prometheus
 prometheus                             prometheus
+jq                                     jq
+git                                    git
 '
 needs_of_bench="$needs_of_run"'
 haproxy                                haproxy

@@ -400,12 +400,12 @@ export function defineNouns(define: Define): void {
     options: [
       new Option(
         "--label <LABEL=DESTINATION...>",
-        "where a label of tubular leads, e.g. foo=127.0.1.10:80",
+        "where a label of tubular leads, e.g. web=127.0.1.10:80",
       ),
     ],
     examples: [
       {
-        command: "ilm import tubular bindings.json --label foo=127.0.1.10:80 > ilm.yaml",
+        command: "ilm import tubular bindings.json --label web=127.0.1.10:80 > ilm.yaml",
         purpose: "bindings of tubular",
       },
       {
