@@ -72,7 +72,7 @@ describe("examples are found", () => {
     ]);
   });
 
-  test("in no other language", () => {
+  test("under no other name of the language", () => {
     expect(() => shellOf("x.md", "```bash\na\n```\n")).toThrow("x.md:1: a block of bash");
   });
 

@@ -22,6 +22,13 @@ services:
     publish: [80, 443]
 mappings:
   - { name: closed, port: 443, on: 198.51.100.1, to: "127.0.1.99:443" }
+  - { port: 8080, to: ["web:8080", "127.0.1.20:8081"] }
+`;
+
+/** What the rules of `configuration` are tested with. */
+const expected = `tcp 203.0.113.5:443 expect web
+tcp 198.51.100.1:443 expect closed
+tcp 203.0.113.5:22 expect none
 `;
 
 const bindings = {
@@ -123,8 +130,9 @@ export class ExampleHost {
       .map((line) => (line.endsWith(" &") ? `${line}\nlistens $!` : line));
     this.#inode ??= (await this.#must("stat -Lc %i /proc/1/ns/net")).trim();
     const shown = lines.join("\n").replaceAll("4026531840", this.#inode);
+    const [, before = "", after = ""] = around.find(([about]) => about.test(text)) ?? [];
     const ran = await this.#bash(
-      `${FILES}${RESUME[situation] ?? ""}${PROLOGUE}cd ${folder}\n${shown}\n`,
+      `${FILES}${RESUME[situation] ?? ""}${PROLOGUE}cd ${folder}\n${before}\n${shown}\n${after}\n`,
     );
     const [stdout = "", failed] = ran.stdout.split("-- failed:\n");
     if (failed === undefined) throw new Error(`${text}\n${ran.stdout}${ran.stderr}`);
@@ -146,10 +154,16 @@ export const readersFolder = "/root/examples";
 
 const FILES = `rm -rf ${readersFolder}
 cp -r /usr/share/examples ${readersFolder}
-git -C ${readersFolder} init --quiet
+git -C ${readersFolder} init --quiet --initial-branch main
 git -C ${readersFolder} add ilm.yaml
 git -C ${readersFolder} -c user.name=reader -c user.email=reader@example.org commit --quiet --message file
 `;
+
+/** What is done before an example, and after it: a change that waits to be confirmed. */
+const around: readonly (readonly [RegExp, string, string])[] = [
+  [/^ilm confirm/, "ilm apply -f new.yaml --confirm 60", ""],
+  [/--confirm 60$/, "", "ilm confirm --back"],
+];
 
 /** After examples that took the place of ilm.service. */
 const RESUME: Partial<Record<Situation, string>> = { file: "systemctl start ilm.service\n" };
@@ -195,6 +209,8 @@ function filesOf(): Record<string, string> {
     "/etc/systemd/system/ilm.service.d/often.conf": "[Unit]\nStartLimitIntervalSec=0\n",
     "/etc/systemd/system/nginx.service.d/often.conf": "[Unit]\nStartLimitIntervalSec=0\n",
     "/etc/nginx/conf.d/443.conf": "server { listen 443; listen [::]:443; }\n",
+    "/etc/nginx/conf.d/8080.conf":
+      "server { listen 8080; listen [::]:8080; listen 127.0.1.20:8081; }\n",
     // Without the page's nginx, which runs on demand.
     ...Object.fromEntries([...shownFiles].filter(([path]) => !path.includes("/nginx.service.d/"))),
     ...Object.fromEntries(
@@ -210,6 +226,8 @@ function filesOf(): Record<string, string> {
       ]),
     ),
     "/usr/share/examples/ilm.yaml": configuration,
+    "/usr/share/examples/new.yaml": `${configuration}  - { port: 8090, to: web }\n`,
+    "/usr/share/examples/expected.txt": expected,
     "/usr/share/examples/bindings.json": JSON.stringify(bindings),
     "/usr/share/examples/ruleset.json": JSON.stringify(ruleset),
     "/usr/share/examples/iptables.txt": iptables,
@@ -220,6 +238,7 @@ function filesOf(): Record<string, string> {
 const programs: Readonly<Record<string, string>> = {
   "/usr/local/bin/ilm": ilm,
   "/usr/local/bin/sudo": '#!/bin/sh\nexec "$@"\n',
+  "/usr/local/bin/ssh": "#!/bin/sh\nexit 0\n",
   "/usr/local/bin/alert": "#!/bin/sh\necho alert\n",
   "/usr/local/bin/generate-rules": "#!/bin/sh\ncat /usr/share/examples/ilm.yaml\n",
   "/opt/app/restart.sh": `#!/bin/sh

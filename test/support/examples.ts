@@ -16,8 +16,8 @@ export interface ShellExample {
 /** The line before a block that no test can run. */
 const UNRUN = /^<!-- not run: (.+) -->$/;
 
-/** Languages of blocks in which nobody looks for commands. */
-const others = ["", "text", "yaml", "json", "ini", "python", "c"];
+/** Other names of the language, by which a block would be overlooked. */
+const alsoShell = ["bash", "shell", "zsh", "console", "shell-session"];
 
 function markdownFiles(): string[] {
   const below = readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" });
@@ -52,14 +52,14 @@ export function fencesOf(document: string): Fence[] {
   return fences;
 }
 
-/** Returns the blocks of shell of one document. Throws when a block is of no known language. */
+/** Returns the blocks of shell of one document. Throws when a block would be overlooked. */
 export function shellOf(name: string, document: string): ShellExample[] {
   return fencesOf(document).flatMap(({ language, text, line, before }) => {
     const place = `${name}:${line}`;
-    if (language !== "sh") {
-      if (others.includes(language)) return [];
+    if (alsoShell.includes(language)) {
       throw new Error(`${place}: a block of ${language}: write \`\`\`sh for what is to be run`);
     }
+    if (language !== "sh") return [];
     return [{ place, text, unrun: UNRUN.exec(before)?.[1] ?? null }];
   });
 }

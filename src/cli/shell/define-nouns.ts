@@ -247,7 +247,7 @@ export function defineNouns(define: Define): void {
         purpose: "clients of one network that found nobody",
       },
       { command: "ilm monitor --json --count 10", purpose: "ten decisions, for a script" },
-      { command: "ilm monitor --sample 100 --seconds 60", purpose: "of a flood, one of a hundred" },
+      { command: "ilm monitor --sample 100 --seconds 5", purpose: "of a flood, one of a hundred" },
     ],
     task: (_operands, options) => async (context) =>
       (await import("../commands/monitor.js")).monitor(context, options as MonitorOptions),
