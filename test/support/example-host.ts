@@ -54,25 +54,27 @@ COMMIT
 const ready = {
   run: "ready: network namespace",
   monitor: "selected|missed",
+  events: "connected",
   demo: "Ctrl-C ends it",
 } as const;
 
 /**
- * `ilm`, as an impatient reader uses it: of what stays until Ctrl-C he sees that it works, and then
- * presses it.
+ * A program as an impatient reader uses it: of what stays until Ctrl-C he sees that it works, and
+ * then presses it.
  */
-const ilm = `#!/bin/bash
+const impatient = (program: string): string => `#!/bin/bash
 stays=
 case " $* " in
+  *http://ilm/v1/events*) stays='${ready.events}' ;;
   *' --count '* | *' --seconds '*) ;;
   ' run '*) stays='${ready.run}'; systemctl stop ilm.service ;;
   ' monitor '*) stays='${ready.monitor}' ;;
   ' demo '*--keep*) stays='${ready.demo}' ;;
 esac
-[ -n "$stays" ] || exec ${ilmCommand} "$@"
+[ -n "$stays" ] || exec ${program} "$@"
 set -m
 said=$(mktemp)
-${ilmCommand} "$@" >"$said" 2>&1 &
+${program} "$@" >"$said" 2>&1 &
 until grep -qE "$stays" "$said"; do
   kill -0 $! 2>/dev/null || break
   sleep 0.05
@@ -81,7 +83,8 @@ kill -INT $!
 wait $!
 status=$?
 cat "$said"
-exit $status
+# What Ctrl-C ends has not failed.
+[ $status -eq 130 ] || exit $status
 `;
 
 /** What is before each example. */
@@ -236,7 +239,8 @@ function filesOf(): Record<string, string> {
 
 /** Programs that examples name, and that a host may not have. */
 const programs: Readonly<Record<string, string>> = {
-  "/usr/local/bin/ilm": ilm,
+  "/usr/local/bin/ilm": impatient(ilmCommand),
+  "/usr/local/bin/curl": impatient("/usr/bin/curl"),
   "/usr/local/bin/sudo": '#!/bin/sh\nexec "$@"\n',
   "/usr/local/bin/ssh": "#!/bin/sh\nexit 0\n",
   "/usr/local/bin/alert": "#!/bin/sh\necho alert\n",
@@ -261,7 +265,7 @@ export function useExampleHost(network: Network): ExampleHost {
 groupadd deploy
 useradd app
 useradd git
-mkdir -p /usr/local/share/zsh/site-functions /root/.config/fish/completions
+mkdir -p /var/lib/prometheus/node-exporter /usr/local/share/zsh/site-functions /root/.config/fish/completions
 ip link add eth0 type veth peer name eth0-end
 ip link set eth0 up`,
     ]);

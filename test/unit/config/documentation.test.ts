@@ -45,14 +45,25 @@ test("the demo's example has the services and ports that the demo shows", async 
   ]);
 });
 
-describe("every block of the reference is valid", () => {
-  const all = [
-    ...blocks("yaml").map((text) => ["rules.yaml", text] as const),
-    ...blocks("json").map((text) => ["rules.json", text] as const),
-  ];
+describe("every configuration that README and docs show is valid", () => {
+  const pages = ["README.md", ...readdirSync(`${top}docs`).map((name) => `docs/${name}`)];
+  const shown = pages
+    .filter((page) => page.endsWith(".md"))
+    .flatMap((page) =>
+      blocks("yaml", readFileSync(`${top}${page}`, "utf-8")).map((text) => [page, text] as const),
+    );
   test("and there are many", () => {
-    expect(all.length).toBeGreaterThan(9);
+    expect(shown.length).toBeGreaterThan(24);
   });
+  test.each(shown)("%s %j", (_, text) => {
+    // A part of a configuration has no version.
+    const whole = /^version:/m.test(text) ? text : `version: 1\n${text}`;
+    expect(load(whole, "shown.yaml").ruleSet).toBeDefined();
+  });
+});
+
+describe("every JSON of the reference is valid", () => {
+  const all = blocks("json").map((text) => ["rules.json", text] as const);
   test.each(all)("%s %j", (name, text) => {
     expect(load(text, name).ruleSet).toBeDefined();
   });
