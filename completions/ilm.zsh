@@ -85,6 +85,7 @@ _ilm() {
             '*:mappings or services: ' ;;
         listeners)
           _arguments '--mapped[only listeners that a mapping leads to]' \
+            '--limit[show at most this many, from the first]:NUMBER: ' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
@@ -94,7 +95,8 @@ _ilm() {
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
         flows)
-          _arguments '(-V --version)-V[show the version]' \
+          _arguments '--limit[show at most this many, the latest]:NUMBER: ' \
+            '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
@@ -151,6 +153,7 @@ _ilm() {
             '(-h --help)--help[show help]' ;;
         audit)
           _arguments '--kind[only findings of these kinds]:KIND...: ' \
+            '--limit[show at most this many, from the first]:NUMBER: ' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \

@@ -4,8 +4,10 @@
  */
 import { configurationError, IlmError, type Problem } from "../errors.js";
 
-/** The maximum number of problems to show. The rest are counted. */
+/** The maximum number of errors to show. The rest are counted. */
 export const MAX_PROBLEMS = 100;
+/** The same for warnings, of which commands show those that are alike as one. */
+export const MAX_WARNINGS = 1000;
 
 export class Problems {
   readonly #problems: Problem[] = [];
@@ -28,13 +30,14 @@ export class Problems {
     return this.#places.has(placeKey(place));
   }
 
-  /** Returns the warnings in order, at most MAX_PROBLEMS and a line that counts the rest. */
+  /** Returns the warnings in order, at most MAX_WARNINGS and a line that counts the rest. */
   warnings(files: readonly string[]): Problem[] {
     return cap(
       inOrder(
         this.#problems.filter(({ severity }) => severity === "warning"),
         files,
       ),
+      MAX_WARNINGS,
     );
   }
 
@@ -63,17 +66,17 @@ function tooMany(errors: readonly Problem[]): IlmError {
   return new IlmError(
     "CONFIGURATION",
     `the configuration has ${errors.length} errors; nothing was changed`,
-    { problems: cap(errors) },
+    { problems: cap(errors, MAX_PROBLEMS) },
   );
 }
 
-function cap(problems: readonly Problem[]): Problem[] {
+function cap(problems: readonly Problem[], most: number): Problem[] {
   const first = problems[0];
-  const rest = problems.length - MAX_PROBLEMS;
+  const rest = problems.length - most;
   if (first === undefined || rest <= 0) return [...problems];
-  const place = { file: problems[MAX_PROBLEMS]?.file ?? first.file, line: 0, column: 0, path: "" };
+  const place = { file: problems[most]?.file ?? first.file, line: 0, column: 0, path: "" };
   return [
-    ...problems.slice(0, MAX_PROBLEMS),
+    ...problems.slice(0, most),
     { severity: first.severity, ...place, message: `and ${rest} more`, hint: "" },
   ];
 }

@@ -49,7 +49,12 @@ export interface Warning {
     | keyof Faults;
   readonly message: string;
   readonly remedy: string;
+  /** The names of the first mappings, or of the service, that it is about; absent for others. */
+  readonly about?: readonly string[];
 }
+
+/** How many names of mappings a warning keeps. */
+const ABOUT = 100;
 
 export interface Circumstances {
   /** The active rules; null when nothing is loaded. */
@@ -122,7 +127,12 @@ export function findWarnings({
     ...detached.map(detachedWarning),
     ...refusedReload(daemon),
     ...addressWarnings(active, listeners, upAddresses, absentDestinations).map(
-      ({ kind, message, remedy }) => ({ kind, message, remedy }),
+      ({ kind, message, remedy, service, mapping }) => ({
+        kind,
+        message,
+        remedy,
+        about: [service ?? mapping ?? ""],
+      }),
     ),
     ...atDestinations(active, listeners, judge),
     ...ephemeralPorts(active, ephemeral),
@@ -176,6 +186,7 @@ function mptcpDestinations(
       kind: "mptcp" as const,
       message: `the listener on ${formatPlace(listener)} (of ${namesShown(mappings)}) is an MPTCP socket, which needs hand-over at ingress, and this kernel does not support it`,
       remedy: `${mptcpRemedy(rules)}; or use Linux 6.6 or later.`,
+      about: mappings.slice(0, ABOUT),
     }));
 }
 
@@ -194,6 +205,7 @@ function vrfDestinations(
       message: `the ${listener.kind === "udp" ? "UDP socket" : "MPTCP listener"} on ${formatPlace(listener)} (of ${namesShown(mappings)}) is bound to a VRF, where hand-over at ingress does not find it`,
       remedy:
         "Load the kernel module ilm_lookup, whose engine finds them (kmod/README.md); or let an MPTCP daemon listen with plain TCP, and a UDP daemon on the VRF's own address.",
+      about: mappings.slice(0, ABOUT),
     }));
 }
 
@@ -311,6 +323,7 @@ function atDestinations(rules: Rules, listeners: readonly Listener[], judge: Jud
             kind: "stranger-listens" as const,
             message: `${describeMappings(names())} leads to ${formatEndpoint(address, port)}, where only a stranger listens (on port ${stranger.port}): ${whyStranger(judge.ownerOf(address))}`,
             remedy: `${remedyForStranger(judge.ownerOf(address))} \`ilm audit\` shows the process.`,
+            about: names().slice(0, ABOUT),
           };
         }
         if (wildcardWouldAnswer === null) return [];
@@ -319,6 +332,7 @@ function atDestinations(rules: Rules, listeners: readonly Listener[], judge: Jud
           kind: "wildcard-would-answer" as const,
           message: `${describeMappings(names())} leads to ${formatEndpoint(address, port)}, where nothing listens; a listener on every address has port ${wildcardWouldAnswer.port}`,
           remedy: `Let that daemon listen on ${endpoint} itself, or write the destination as "*:${wildcardWouldAnswer.port}"`,
+          about: names().slice(0, ABOUT),
         };
       }),
   );
@@ -330,6 +344,7 @@ function ephemeralPorts(rules: Rules, ephemeral: EphemeralPorts | null): Warning
     kind: "ephemeral-ports",
     message: `the ${path} ${message}`,
     remedy: asSentence(hint),
+    about: [path.replace(/^mapping /, "")],
   }));
 }
 

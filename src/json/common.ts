@@ -9,6 +9,7 @@ import {
   number,
   object,
   oneOf,
+  optional,
   text,
   type Fields,
   type Of,
@@ -111,6 +112,10 @@ export const warning = object(
     ),
     message: field(text, "What does not work as a user may expect."),
     remedy: field(text, "What to do about it."),
+    about: optional(
+      list(text),
+      "The names of the first 100 mappings, or of the service, that it is about; absent for other warnings.",
+    ),
   },
   "warning",
 );

@@ -1,5 +1,5 @@
 /** What `ilm doctor --json` prints. */
-import { boolean, field, integer, list, object, oneOf, text, type Of } from "./shape.js";
+import { boolean, field, integer, list, object, oneOf, optional, text, type Of } from "./shape.js";
 
 export const diagnosis = object({
   ok: field(boolean, "True when there is no error; there may be warnings."),
@@ -13,6 +13,10 @@ export const diagnosis = object({
         severity: field(oneOf("ok", "warning", "error"), "How bad it is."),
         found: field(text, "What was found."),
         remedy: field(text, "What to do about it; empty when nothing has to be done."),
+        about: optional(
+          list(text),
+          "The names of the first 100 mappings, or of the service or socket, that it is about; absent for other checks.",
+        ),
       }),
     ),
     "All checks, in their order.",

@@ -86,7 +86,10 @@ function render(
 ): string {
   if (names.length === 1) return found.flatMap(({ addresses }) => addresses).join("\n") + "\n";
   if (found.length === 0) return "no services\n";
-  const columns = [{ heading: "SERVICE" }, { heading: "ADDRESSES" }];
+  const columns = [
+    { heading: "SERVICE", shrink: true },
+    { heading: "ADDRESSES", shrink: true },
+  ];
   const rows = found.map(({ service, addresses }) => [service, addresses.join("\n")]);
   return renderTable(columns, rows, { width, paintHeading: colours.bold });
 }

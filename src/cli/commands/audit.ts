@@ -32,9 +32,10 @@ import {
   remedyForRefused,
 } from "../../words/refusal.js";
 import { count, formatAge, indent, printable } from "../../words/text.js";
+import { describeRest, limitTo, type LimitOptions } from "../shell/limit.js";
 import { readActive, withDataPlane } from "../shell/with-data-plane.js";
 
-export interface AuditOptions {
+export interface AuditOptions extends LimitOptions {
   /** The kinds of findings to look for; absent for all. */
   readonly kind?: readonly AuditKind[];
 }
@@ -47,18 +48,22 @@ interface Finding extends AuditFinding {
 }
 
 /** Prints the findings. Returns status 1 when there are any. */
-export async function audit(context: Context, { kind }: AuditOptions = {}): Promise<ExitStatus> {
+export async function audit(context: Context, options: AuditOptions = {}): Promise<ExitStatus> {
+  const { kind } = options;
   const { found, holderOf } = await withDataPlane(context, (dataPlane) => look(context, dataPlane));
   const findings = found
     .filter((finding) => kind === undefined || kind.includes(finding.kind))
     .toSorted((a, b) => auditKinds.indexOf(a.kind) - auditKinds.indexOf(b.kind));
+  const limited = limitTo(findings, options, "findings");
+  const { shown } = limited;
   await print(
     context,
-    published<AuditJson>()(findings.map((finding) => findingShape(finding, holderOf))),
+    published<AuditJson>()(shown.map((finding) => findingShape(finding, holderOf))),
     () => {
       if (findings.length === 0) return "nothing found\n";
-      const entries = findings.map((finding) => renderFinding(context, finding, holderOf));
-      return `${entries.join("\n")}\n${count(findings.length, "finding")}\n`;
+      const entries = shown.map((finding) => renderFinding(context, finding, holderOf));
+      const rest = describeRest(limited, "finding");
+      return `${entries.join("\n")}\n${count(findings.length, "finding")}\n${rest}`;
     },
   );
   return findings.length === 0 ? ExitStatus.done : ExitStatus.failed;

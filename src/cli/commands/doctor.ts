@@ -22,6 +22,7 @@ import { published } from "../../json/published.js";
 import type { Listener } from "../../model/listener.js";
 import { formatPlace, formatEndpoint } from "../../model/endpoint.js";
 import { describeListener } from "../../words/listener.js";
+import { describeOthers, groupAlike } from "../../words/alike.js";
 import { count, indent, printable } from "../../words/text.js";
 import { namesOf, type Survey } from "../../doctor/survey.js";
 import { survey } from "../shell/survey.js";
@@ -29,24 +30,36 @@ import { unreachedWarnings } from "../../doctor/unreached.js";
 import { findWarnings } from "../../doctor/warnings.js";
 import { isDaemon, unreachableWarning } from "../../doctor/writer.js";
 
-type Check = HostReport["checks"][number];
+interface Check extends HostCheckOnly {
+  /** The names of what it is about, where others may be alike; absent where it stands alone. */
+  readonly about?: readonly string[];
+}
+type HostCheckOnly = HostReport["checks"][number];
 
 /** Prints all checks. Returns status 1 when one of them is an error; warnings alone give 0. */
 export async function doctor(context: Context): Promise<ExitStatus> {
   const { checks: ofHost } = await context.reach.probeHost();
-  const checks = [...ofHost, ...(await checkRules(context))];
+  const checks: readonly Check[] = [...ofHost, ...(await checkRules(context))];
   const errors = checks.filter((check) => check.severity === "error").length;
   const warnings = checks.filter((check) => check.severity === "warning").length;
   const json = published<DoctorJson>()({ ok: errors === 0, errors, warnings, checks });
   await print(context, json, () => {
-    const lines = checks.map((check) => renderCheck(context, check)).join("");
+    const lines = groupAlike(checks, kindOf).map(({ item, others }) => {
+      const more = describeOthers(others.flatMap(({ about = [] }) => about));
+      return renderCheck(context, item) + (more === "" ? "" : indent(`${more}\n`, 9));
+    });
     const verdict =
       errors + warnings === 0
         ? "all is well"
         : `${count(errors, "error")}, ${count(warnings, "warning")}`;
-    return `${lines}\n${verdict}\n`;
+    return `${lines.join("")}\n${verdict}\n`;
   });
   return errors === 0 ? ExitStatus.done : ExitStatus.failed;
+}
+
+/** What a check found, whichever mapping it is about. */
+function kindOf({ name, found, remedy, about }: Check): string {
+  return about === undefined ? `${name}: ${found}; ${remedy}` : name;
 }
 
 /**
@@ -86,10 +99,14 @@ async function checkRules(context: Context): Promise<Check[]> {
           following: daemon !== null,
         })),
         ...warnings,
-      ].map(({ kind, message, remedy }) => warningCheck(kind, message, remedy)),
+      ].map(({ kind, message, remedy, about }) => ({
+        ...warningCheck(kind, message, remedy),
+        ...(about !== undefined && { about }),
+      })),
       ...foreign.map(({ listener, message, remedy }) => {
         const who = describeListener(listener, holderOf(listener));
-        return warningCheck("foreign address", `${who} ${message}`, remedy);
+        const about = [formatPlace(listener)];
+        return { ...warningCheck("foreign address", `${who} ${message}`, remedy), about };
       }),
     ];
   } catch (error) {

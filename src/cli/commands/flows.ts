@@ -7,6 +7,7 @@ import { published } from "../../json/published.js";
 import { formatEndpoint } from "../../model/endpoint.js";
 import { formatAge, printable } from "../../words/text.js";
 import { renderTable, type Column } from "../render/table.js";
+import { describeRest, limitTo, type LimitOptions } from "../shell/limit.js";
 import { readActive, withDataPlane } from "../shell/with-data-plane.js";
 
 interface FlowView {
@@ -15,17 +16,22 @@ interface FlowView {
   readonly mapping: string | null;
 }
 
-export async function flows(context: Context): Promise<void> {
-  const views = await withDataPlane(context, (dataPlane): FlowView[] => {
-    const found = dataPlane.flows();
-    if (found.length === 0) return [];
+export async function flows(context: Context, options: LimitOptions = {}): Promise<void> {
+  const { views, limited } = await withDataPlane(context, (dataPlane) => {
+    const found = dataPlane.flows().toSorted((left, right) => left.idle_s - right.idle_s);
+    const latest = limitTo(found, options, "flows");
+    if (found.length === 0) return { views: [], limited: latest };
     const rules = readActive(dataPlane);
-    return found
-      .toSorted((left, right) => left.idle_s - right.idle_s)
-      .map((flow) => ({ flow, mapping: mappingOfFlow(rules, flow)?.name ?? null }));
+    const shown = latest.shown.map((flow): FlowView => ({
+      flow,
+      mapping: mappingOfFlow(rules, flow)?.name ?? null,
+    }));
+    return { views: shown, limited: latest };
   });
-  await print(context, published<FlowsJson>()(views.map(flowShape)), () =>
-    renderFlows(context, views),
+  await print(
+    context,
+    published<FlowsJson>()(views.map(flowShape)),
+    () => renderFlows(context, views) + describeRest(limited, "flow"),
   );
 }
 

@@ -16,12 +16,13 @@ import { meansOf } from "../../doctor/means.js";
 import { unitOf } from "../../words/listener.js";
 import { renderTable, type Column } from "../render/table.js";
 import { namesShown, printable } from "../../words/text.js";
+import { describeRest, limitTo, type LimitOptions } from "../shell/limit.js";
 import { readActive, withDataPlane } from "../shell/with-data-plane.js";
 
 /** The limit on names in a cell of the table. More would not help; JSON has all. */
 const MAX_NAMES = 20;
 
-export interface ListenersOptions {
+export interface ListenersOptions extends LimitOptions {
   /** True to show only the listeners that a mapping leads to. */
   readonly mapped?: boolean;
 }
@@ -35,16 +36,18 @@ export async function listeners(context: Context, options: ListenersOptions): Pr
       means: meansOf(dataPlane),
     };
   });
-  const views = all
+  const wanted = all
     .filter((view) => options.mapped !== true || view.isMapped)
     .toSorted((left, right) => compareListeners(left.listener, right.listener));
+  const limited = limitTo(wanted, options, "listeners");
+  const views = limited.shown;
   const holderOf = await context.reach.holdersOf(views.map((view) => view.listener));
   await print(
     context,
     published<ListenersJson>()(
       views.map((view) => listenerShape(view, holderOf(view.listener), handoverOf(view, means))),
     ),
-    () => renderViews(context, views, holderOf, means),
+    () => renderViews(context, views, holderOf, means) + describeRest(limited, "listener"),
   );
 }
 

@@ -7,6 +7,7 @@ import { circumstancesOf } from "../../doctor/circumstances.js";
 import { print, type Context } from "../shell/context.js";
 import type { StatusJson } from "../../json/status.js";
 import { published } from "../../json/published.js";
+import { describeOthers, groupAlike } from "../../words/alike.js";
 import { describeQueue } from "../../words/queue.js";
 import { describeUnserved } from "../../daemon/describe-unserved.js";
 import { count, formatAge, indent, printable } from "../../words/text.js";
@@ -154,11 +155,18 @@ function render({ colours }: Context, shape: StatusJson): string {
     facts.push(["UDP flows", `${shape.flows.live}, of at most ${shape.flows.capacity}`]);
   }
   const table = facts.map(([name, value]) => `${`${name}:`.padEnd(12)}${value}\n`).join("");
-  const warnings = shape.warnings.map(
-    ({ message, remedy }) => `\n${colours.yellow("warning")}: ${message}\n${indent(`${remedy}\n`)}`,
-  );
+  const warnings = groupAlike(shape.warnings, kindOf).map(({ item, others }) => {
+    const more = describeOthers(others.flatMap(({ about = [] }) => about));
+    const lines = `${item.remedy}\n${more === "" ? "" : `${more}\n`}`;
+    return `\n${colours.yellow("warning")}: ${item.message}\n${indent(lines)}`;
+  });
   const remarks = shape.notes.map((note) => `\nnote: ${note}\n`);
   return table + warnings.join("") + remarks.join("");
+}
+
+/** What a warning says, whichever mapping it is about. */
+function kindOf({ kind, message, about }: StatusJson["warnings"][number]): string {
+  return about === undefined ? `${kind} ${message}` : kind;
 }
 
 /** Describes the state, which people look at first: whether ilm decides. */

@@ -4,6 +4,7 @@ import type { FailureJson } from "../../json/common.js";
 import { published } from "../../json/published.js";
 import { ExitStatus, formatProblem, type Problem } from "../../errors.js";
 import type { Context } from "../shell/context.js";
+import { describeOthers, gist, groupAlike } from "../../words/alike.js";
 import { indent, printable } from "../../words/text.js";
 
 /** Shows the error and returns the exit status. */
@@ -35,5 +36,21 @@ function bugReport(error: unknown): string {
 /** Shows the warnings of a valid configuration on standard error; with `--json` it shows none. */
 export function noteWarnings(context: Context, warnings: readonly Problem[]): void {
   if (context.json) return;
-  for (const warning of warnings) context.note(`ilm: ${printable(formatProblem(warning))}\n`);
+  for (const { item, others } of groupAlike(warnings, gistOf)) {
+    context.note(`ilm: ${printable(formatProblem(item))}\n`);
+    const more = describeOthers(others.map(nameOf));
+    if (more !== "") context.note(indent(`${more}\n`));
+  }
+}
+
+/** What a problem says, whichever mapping it is about. */
+function gistOf({ path, message, hint }: Problem): string {
+  const names = path.split(" ");
+  return `${gist(message, names)}; ${gist(hint, names)}`;
+}
+
+/** Names what a problem is about: its mapping, or its place. */
+function nameOf({ path, file, line }: Problem): string {
+  const [, name] = /^mapping (.*)$/.exec(path) ?? [];
+  return name ?? (line > 0 ? `${file}:${line}` : file);
 }

@@ -17,6 +17,7 @@ import type { DiffOptions } from "../commands/diff.js";
 import type { ExplainOptions } from "../commands/explain.js";
 import type { ImportOptions } from "../commands/import.js";
 import type { ListenersOptions } from "../commands/listeners.js";
+import type { LimitOptions } from "./limit.js";
 import type { SourceOptions } from "./load.js";
 import type { MappingsOptions } from "../commands/mappings.js";
 import type { StatusOptions } from "../commands/status.js";
@@ -112,7 +113,10 @@ export function defineNouns(define: Define): void {
     description: [
       "Listening TCP and bound, unconnected UDP sockets, from the kernel's own tables.",
     ],
-    options: [new Option("--mapped", "only listeners that a mapping leads to")],
+    options: [
+      new Option("--mapped", "only listeners that a mapping leads to"),
+      limitOption("show at most this many, from the first"),
+    ],
     examples: [
       { command: "ilm listeners", purpose: "every listener of this network namespace" },
       { command: "ilm listeners --mapped", purpose: "only those with mappings" },
@@ -127,6 +131,7 @@ export function defineNouns(define: Define): void {
     description: [
       "Replies to a client leave from the address that it dialled. A flow lives while either end sends, and 300 seconds longer; when the table is full, the oldest are evicted. `ilm status` counts them.",
     ],
+    options: [limitOption("show at most this many, the latest")],
     examples: [
       { command: "ilm flows", purpose: "the latest first" },
       {
@@ -134,7 +139,8 @@ export function defineNouns(define: Define): void {
         purpose: "clients by the address that they dialled",
       },
     ],
-    task: () => async (context) => (await import("../commands/flows.js")).flows(context),
+    task: (_operands, options) => async (context) =>
+      (await import("../commands/flows.js")).flows(context, options as LimitOptions),
   });
   define({
     name: "metrics",
@@ -260,7 +266,10 @@ export function defineNouns(define: Define): void {
       "Lists listeners on every address, with the policy that applies to them; strangers on services' addresses and on mapped ports; services and mappings that nobody serves, or whose addresses this host does not have; privileges for low ports that are not needed any more; and what was refused within a day. Each finding has a remedy.",
       "Only reports; changes nothing. Ends with status 1 when there is a finding, of the given kinds if any are given.",
     ],
-    options: [new Option("--kind <KIND...>", "only findings of these kinds").choices(auditKinds)],
+    options: [
+      new Option("--kind <KIND...>", "only findings of these kinds").choices(auditKinds),
+      limitOption("show at most this many, from the first"),
+    ],
     examples: [
       { command: "ilm audit", purpose: "each finding with its remedy" },
       {

@@ -113,6 +113,7 @@ describe("there is", () => {
         "each of the mappings a, b leads to 203.0.113.9, which is not an address of this host: ilm sends nothing to other hosts, it leads to daemons that listen here",
       remedy:
         "Write the address on which the daemon listens, such as 127.0.1.10; nothing is wrong when the address comes later (DHCP, VRRP) or the daemon binds it beforehand (IP_FREEBIND); nftables (DNAT) and proxies lead to other hosts.",
+      about: ["a"],
     });
     expect(others).toEqual([]);
     expect(kinds({ rules: elsewhere })).toEqual([]);

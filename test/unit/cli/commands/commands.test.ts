@@ -8,6 +8,7 @@ import { add } from "../../../../src/cli/commands/add.js";
 import { address as showAddress } from "../../../../src/cli/commands/address.js";
 import { audit } from "../../../../src/cli/commands/audit.js";
 import { explain } from "../../../../src/cli/commands/explain.js";
+import { doctor } from "../../../../src/cli/commands/doctor.js";
 import { flows } from "../../../../src/cli/commands/flows.js";
 import { hosts } from "../../../../src/cli/commands/hosts.js";
 import { listeners } from "../../../../src/cli/commands/listeners.js";
@@ -54,6 +55,41 @@ function serveWeb(): void {
   world.holders.set(socket.cookie, nginx);
 }
 
+describe("a limit", () => {
+  const many = 30;
+
+  test("of listeners shows the first, and how many more there are", async () => {
+    load();
+    world.dataPlane.sockets = Array.from({ length: many }, (_, index) =>
+      listener("127.0.9.9", 9000 + index, { cookie: `${9000 + index}` }),
+    );
+    const limited = (context: Context) => listeners(context, { limit: "4" });
+    const text = await world.text(limited);
+    expect(text.match(/^tcp /gm)).toHaveLength(4);
+    expect(text).toMatch(/\nand 26 more listeners: shown with a higher --limit\n$/);
+    expect(await world.json("listeners", limited)).toHaveLength(4);
+  });
+
+  test("of findings shows the first, and how many more there are", async () => {
+    load();
+    world.dataPlane.sockets = Array.from({ length: many }, (_, index) =>
+      listener("0.0.0.0", 9000 + index, { cookie: `${9000 + index}` }),
+    );
+    const { out } = await world.end(false, (context) => audit(context, { limit: "4" }));
+    expect(out.match(/listens on every address/g)).toHaveLength(4);
+    expect(out).toMatch(/\n32 findings\nand 28 more findings: shown with a higher --limit\n$/);
+  });
+
+  test.each(["0", "all", "-1"])("has to be a number: %s", async (limit) => {
+    load();
+    const { err, status: ended } = await world.end(false, (context) =>
+      listeners(context, { limit }),
+    );
+    expect(err).toContain(`--limit: "${limit}" is not a number of listeners`);
+    expect(ended).toBe(ExitStatus.usage);
+  });
+});
+
 describe("status", () => {
   test("of nothing says so", async () => {
     expect(await world.text(status)).toContain("nothing is loaded");
@@ -73,6 +109,29 @@ describe("status", () => {
     world.daemon = { daemon, writer: null };
     expect(await world.text(status)).toMatch(/^daemon: +pid 7, follows \/etc\/ilm\/rules\.yaml$/m);
     expect(await world.json("status", status)).toMatchObject({ daemon: { pid: 7 }, notes: [] });
+  });
+
+  test("and doctor group warnings of a kind, with a count and the first names", async () => {
+    const ports = Array.from({ length: 40 }, (_, index) => 8000 + index);
+    const many = ports.map((port) =>
+      mapping(`m${port}`, {
+        ports: [{ first: port, last: port }],
+        to: [{ address: address("127.0.1.10"), port }],
+      }),
+    );
+    world.dataPlane.apply(activeRules(ruleSet(...many)));
+    world.dataPlane.sockets = ports.map((port) => listener("0.0.0.0", port, { cookie: `${port}` }));
+    const more = "and 39 more like it: m8001, m8002, m8003 and 36 more (--json has all)\n";
+    const text = await world.text(status);
+    expect(text.match(/^warning: the mapping m/gm)).toHaveLength(1);
+    expect(text).toContain(more);
+    const examined = await world.text(doctor);
+    expect(examined.match(/wildcard-would-answer: the mapping m/g)).toHaveLength(1);
+    expect(examined).toContain(more);
+    const json = (await world.json("status", status)) as { warnings: { kind: string }[] };
+    expect(json.warnings.filter(({ kind }) => kind === "wildcard-would-answer")).toHaveLength(40);
+    const checks = (await world.json("doctor", doctor)) as { checks: { name: string }[] };
+    expect(checks.checks.filter(({ name }) => name === "wildcard-would-answer")).toHaveLength(40);
   });
 
   test("says that nobody follows the file, and who is about to change the rules", async () => {

@@ -1,0 +1,229 @@
+/**
+ * What people see at 80 and at 120 columns, compared with files in test/golden, which `vitest -u`
+ * writes again: the real commands on a terminal, with fixed rules, addresses and daemons, long ones
+ * among them. Nothing that identifies is cut, and no table is wider than the terminal.
+ */
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { makeCgroup, removeCgroup } from "../support/cgroup.js";
+import { useNetwork } from "../support/network.js";
+import { python, root } from "../support/paths.js";
+
+const network = useNetwork();
+
+const UNIT = "a-unit-with-a-name-of-sixty-characters-as-generators-write.service";
+const file = "/mnt/ilm.yaml";
+
+const rules = `version: 1
+services:
+  web: { address: [127.0.1.10, "fd5e:ed00:1234:5678:9abc:def0:1234:5610"] }
+  names: { address: [127.0.1.53, "fd5e:ed00:1234:5678:9abc:def0:1234:5653"] }
+  a-service-with-a-name-of-sixty-characters-as-generators-write: { address: 127.0.1.99 }
+mappings:
+  - { port: 80, to: web }
+  - { name: https, port: 443, to: "web:8443" }
+  - { name: resolver, protocol: [tcp, udp], port: 53, on: [203.0.113.5, "2001:db8:1234:5678:9abc:def0:1234:5678"], to: names }
+  - { name: a-mapping-with-a-name-of-sixty-characters-as-generators-write, port: [8000-8099, 9000, 9002, 9004, 9006], to: [a-service-with-a-name-of-sixty-characters-as-generators-write, web] }
+  - { name: office, port: 22, from: [198.51.100.0/24, "2001:db8:aaaa:bbbb:cccc:dddd:eeee:0/112"], interface: up0, to: "127.0.1.22:2222", miss: reject }
+  - { name: canary, port: 8443, to: [{ address: web, weight: 900 }, { address: 127.0.1.11, weight: 100 }] }
+`;
+const other = rules.replace("127.0.1.22:2222", "127.0.1.23:2222").replace("port: 80,", "port: 81,");
+
+/** The command at the end of its line holds these open until it is told to end. */
+const daemon = `
+import socket, sys, time
+sockets = [
+    ("tcp", "127.0.1.10", 80), ("tcp", "127.0.1.10", 8443),
+    ("tcp", "fd5e:ed00:1234:5678:9abc:def0:1234:5610", 80),
+    ("udp", "127.0.1.53", 53), ("udp", "fd5e:ed00:1234:5678:9abc:def0:1234:5653", 53),
+    ("tcp", "::", 2222), ("tcp", "127.0.1.99", 8000),
+]
+held = []
+for protocol, address, port in sockets:
+    kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+    s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
+    s.bind((address, port))
+    if protocol == "tcp":
+        s.listen()
+    held.append(s)
+open("/proc/self/comm", "w").write("long-named-ngin")
+open("/mnt/ready", "w")
+time.sleep(3600)
+`;
+
+const commands = [
+  "mappings",
+  "mappings --down",
+  "mappings --limit 2",
+  "listeners",
+  "audit",
+  "address",
+  "hosts",
+  "explain tcp 203.0.113.5:443 --from 203.0.113.9:5555",
+  "explain -f /mnt/ilm.yaml tcp 203.0.113.5:22 --from 198.51.100.9:5555 --interface up0",
+  "diff -f /mnt/other.yaml",
+  "diff --against /mnt/ilm.yaml -f /mnt/other.yaml --summary",
+  "check -f /mnt/ilm.yaml",
+] as const;
+type Command = (typeof commands)[number];
+
+/** Whose output is a table. */
+const tables: readonly Command[] = [
+  "mappings",
+  "mappings --down",
+  "mappings --limit 2",
+  "listeners",
+  "address",
+];
+const widths = [80, 120] as const;
+type Width = (typeof widths)[number];
+
+const MARK = "=====";
+const printed = new Map<string, string>();
+const json = new Map<string, unknown>();
+
+/** Fixes the number of the next process in this namespace of process ids. */
+const fixedPid = "echo 41000 > /proc/sys/kernel/ns_last_pid";
+
+beforeAll(async () => {
+  const { server } = network;
+  const unit = await makeCgroup(UNIT);
+  const [ilm = ""] = server.ilmCommand([]);
+  const shown = commands.flatMap((command) =>
+    widths.map(
+      (width) =>
+        `printf '\\n${MARK} ${width} ${command}\\n'; script -qec "stty cols ${width}; ${ilm} ${command} --no-color 2>/mnt/said; cat /mnt/said" /dev/null`,
+    ),
+  );
+  const asJson = ["mappings", "listeners", "address"].map(
+    (command) => `printf '\\n${MARK} json ${command}\\n'; ${ilm} ${command} --json`,
+  );
+  const text = [
+    "mount -t tmpfs -o mode=755 none /mnt",
+    `cat > ${file} <<'END'\n${rules}END`,
+    `cat > /mnt/other.yaml <<'END'\n${other}END`,
+    `cat > /mnt/daemon.py <<'END'\n${daemon}END`,
+    "cd /mnt",
+    `${ilm} apply -f ${file} > /dev/null 2>&1`,
+    fixedPid,
+    `(echo 0 > ${unit}/cgroup.procs; exec ${python} /mnt/daemon.py) &`,
+    "daemon=$!",
+    "until [ -e /mnt/ready ]; do sleep 0.05; done",
+    ...shown,
+    ...asJson,
+    "kill $daemon; wait $daemon || true",
+    `${ilm} unload > /dev/null`,
+  ].join("\n");
+  const inside = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
+  const found = await server.run([...inside, "sh", "-c", text], { timeout_ms: 300_000 });
+  for (const part of found.stdout.replaceAll("\r\n", "\n").split(`\n${MARK} `).slice(1)) {
+    const [head = ""] = part.split("\n", 1);
+    const body = part.slice(head.length + 1);
+    if (head.startsWith("json ")) json.set(head.slice(5), JSON.parse(body));
+    else printed.set(head, body);
+  }
+  if (printed.size < commands.length * widths.length) {
+    throw new Error(`not all was printed: ${found.stdout}${found.stderr}`);
+  }
+}, 300_000);
+
+afterAll(async () => {
+  await removeCgroup(UNIT);
+});
+
+function outputOf(command: Command, width: Width): string {
+  const text = printed.get(`${width} ${command}`);
+  if (text === undefined) throw new Error(`${command} was not run at ${width} columns`);
+  return text;
+}
+
+function nameOf(command: Command): string {
+  return command.replaceAll(/[^a-z0-9]+/g, "-");
+}
+
+describe.each(widths)("at %d columns", (width) => {
+  test.each(commands)("people see the same as before: ilm %s", async (command) => {
+    await expect(outputOf(command, width)).toMatchFileSnapshot(
+      `${root}test/golden/${nameOf(command)}.${width}.txt`,
+    );
+  });
+
+  test.each(tables)("no line of a table is wider than the terminal: ilm %s", (command) => {
+    const lines = outputOf(command, width).split("\n");
+    const end = lines.indexOf("");
+    expect(lines.slice(0, end).filter((line) => line.length > width)).toEqual([]);
+  });
+
+  test.each(commands)("nothing is cut: ilm %s", (command) => {
+    expect(outputOf(command, width)).not.toMatch(/…|\.\.\./);
+  });
+
+  test("a table of mappings has what identifies them, as the JSON does", () => {
+    const cells = columnsOf(outputOf("mappings", width));
+    for (const { name, protocol, port, on, to } of json.get("mappings") as readonly Row[]) {
+      expect(cells.get("NAME")).toContain(name);
+      expect(cells.get("PROTO")).toContain(protocol);
+      expect(cells.get("PORT")).toContain(port);
+      for (const prefix of on) expect(cells.get("ON")).toContain(prefix);
+      for (const { address, service, listener } of to) {
+        expect(cells.get("TO")).toContain(address);
+        if (service !== null) expect(cells.get("TO")).toContain(service);
+        if (listener !== null) expect(cells.get("LISTENER")).toContain(String(listener.pid));
+      }
+    }
+  });
+
+  test("a table of listeners has what identifies them, as the JSON does", () => {
+    const cells = columnsOf(outputOf("listeners", width));
+    for (const row of json.get("listeners") as readonly ListenerRow[]) {
+      expect(cells.get("ADDRESS")).toContain(row.address);
+      expect(cells.get("ADDRESS")).toContain(String(row.port));
+      expect(cells.get("PID")).toContain(String(row.pid));
+      expect(cells.get("PROCESS")).toContain(row.command);
+      expect(cells.get("UNIT")).toContain(row.unit);
+      for (const name of row.mappings) expect(cells.get("MAPPINGS")).toContain(name);
+    }
+  });
+});
+
+interface Row {
+  readonly name: string;
+  readonly protocol: string;
+  readonly port: string;
+  readonly on: readonly string[];
+  readonly to: readonly {
+    readonly address: string;
+    readonly service: string | null;
+    readonly listener: { readonly pid: number } | null;
+  }[];
+}
+
+interface ListenerRow {
+  readonly address: string;
+  readonly port: number;
+  readonly pid: number;
+  readonly command: string;
+  readonly unit: string;
+  readonly mappings: readonly string[];
+}
+
+/** The text of each column, as if no cell were wrapped. */
+function columnsOf(table: string): Map<string, string> {
+  const [heading = "", ...lines] = table.split("\n");
+  const starts = [...heading.matchAll(/\S+/g)].map(({ index, 0: name }) => ({ index, name }));
+  const end = lines.indexOf("");
+  return new Map(
+    starts.map(({ index, name }, at) => {
+      const next = starts[at + 1]?.index;
+      const cells = lines.slice(0, end).map((line) =>
+        // What is aligned to the right begins before its heading.
+        name === "PID"
+          ? (/\S*$/.exec(line.slice(0, index + name.length))?.[0] ?? "")
+          : line
+              .slice(index, next)
+              .replace(/ {2,}\d+$/, "")
+              .trim(),
+      );
+      return [name, cells.join("")];
+    }),
+  );
+}
