@@ -386,16 +386,17 @@ const port: Decode<number | "same"> = (value, path) =>
 export const mappingList: Decode<MappingList> = answer({
   total: count,
   mappings: list(
-    answer({
-      name: text(65536),
-      protocol: oneOf("tcp", "udp"),
-      port: text(1 << 20),
-      on: list(text(64)),
-      from: list(text(64)),
-      interface: list(text(64)),
-      to: list(
-        answer(
-          {
+    answer(
+      {
+        name: text(65536),
+        protocol: oneOf("tcp", "udp"),
+        port: text(1 << 20),
+        on: list(text(64)),
+        from: list(text(64)),
+        interface: list(text(64)),
+        to: list(
+          answer(
+            {
             address: text(64),
             port,
             service: nullable(text(65536)),
@@ -405,17 +406,20 @@ export const mappingList: Decode<MappingList> = answer({
             listening: boolean,
             selected: nullable(count),
             ended: nullable(ended),
-          },
-          { selected: null, ended: null },
+            },
+            { selected: null, ended: null },
+          ),
         ),
-      ),
-      existing: oneOf("exact", "any", "never"),
-      miss: oneOf("pass", "reject"),
-      listeners: (value, path): MappingJson["listeners"] =>
-        Array.isArray(value) && value.length === 0 ? [] : listeners(value, path),
-      runtime: boolean,
-      origin: text(65536),
-      counters,
-    }),
+        existing: oneOf("exact", "any", "never"),
+        miss: oneOf("pass", "reject"),
+        listeners: (value, path): MappingJson["listeners"] =>
+          Array.isArray(value) && value.length === 0 ? [] : listeners(value, path),
+        description: nullable(text(65536)),
+        runtime: boolean,
+        origin: text(65536),
+        counters,
+      },
+      { description: null },
+    ),
   ),
 });

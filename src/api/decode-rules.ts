@@ -15,6 +15,7 @@ import {
   type Service,
   type WildcardPolicies,
   type WildcardPolicy,
+  MAX_DESCRIPTION_LENGTH,
   MAX_ID,
   MAX_INTERFACE_LENGTH,
   MAX_WEIGHT,
@@ -29,6 +30,7 @@ import {
 import { canonicalListeners, isAccountName, isIdText, isOwnerUnit } from "../model/owner.js";
 import type { RuleSet } from "../model/rules.js";
 import { MAX_PORT } from "../model/ports.js";
+import { printable } from "../printable.js";
 import {
   DecodeError,
   asRecord,
@@ -192,6 +194,13 @@ const wildcard: Decode<WildcardPolicies> = record<WildcardPolicies>({
   },
 });
 
+const description: Decode<string> = (value, path) => {
+  // A character may be two units.
+  const given = text(2 * MAX_DESCRIPTION_LENGTH, 1)(value, path);
+  if (printable(given) !== given) throw new DecodeError(path, "must be one line of text");
+  return given;
+};
+
 export const origin: Decode<Origin> = object({
   file: text(NAME_LENGTH_MAX),
   line: integer(0, POSITION_MAX),
@@ -209,7 +218,12 @@ export const mapping: Decode<Mapping> = record<Mapping>({
     miss: oneOf<Miss>("pass", "reject"),
     origin,
   },
-  sometimes: { from: someOf(prefixes), interfaces: someOf(interfaceNames), listeners },
+  sometimes: {
+    from: someOf(prefixes),
+    interfaces: someOf(interfaceNames),
+    listeners,
+    description,
+  },
 });
 
 export const service: Decode<Service> = record<Service>({
@@ -220,6 +234,7 @@ export const service: Decode<Service> = record<Service>({
     owner,
     mptcp: oneOf("off"),
     wildcard: oneOf(...serviceWildcards),
+    description,
   },
 });
 

@@ -5,7 +5,7 @@ import { formatPorts } from "../model/ports.js";
 
 export function mappingShape(mapping: Mapping, runtime: boolean): MappingJson {
   const { name, protocol, ports, on, from = [], interfaces = [], to, ...others } = mapping;
-  const { existing, miss, listeners = [], origin, ...more } = others;
+  const { existing, miss, listeners = [], description = null, origin, ...more } = others;
   // A new key of mappings needs a place in the JSON.
   more satisfies Record<string, never>;
   return {
@@ -19,6 +19,7 @@ export function mappingShape(mapping: Mapping, runtime: boolean): MappingJson {
     existing,
     miss,
     listeners,
+    description,
     runtime,
     origin: formatOrigin({ origin }),
   };

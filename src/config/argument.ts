@@ -53,6 +53,7 @@ const unsaid = {
   miss: undefined,
   handover: undefined,
   listeners: undefined,
+  description: undefined,
 } as const;
 
 type AddError = (message: string, hint: string) => void;
@@ -108,11 +109,11 @@ function notArgument(text: string): { reason: string; hint: string } {
 
 /**
  * Formats the argument that means the mapping, given the same services. An argument has no place
- * for the name, `existing`, `miss`, `handover` and `listeners`, but a mapping that was given as an
- * argument has none of these.
+ * for the name, `existing`, `miss`, `handover`, `listeners` and `description`, but a mapping that
+ * was given as an argument has none of these.
  */
 export function formatMappingArgument(
-  mapping: Omit<Mapping, "name" | "existing" | "miss" | "listeners" | "origin">,
+  mapping: Omit<Mapping, "name" | "existing" | "miss" | "listeners" | "description" | "origin">,
 ): string {
   const { protocol, ports, on, from, interfaces, to, ...more } = mapping;
   // A new key of mappings needs a place in arguments, or is left out above.

@@ -46,6 +46,7 @@ export interface FileEntry {
   readonly miss: Miss | undefined;
   readonly handover: HandoverChoice | undefined;
   readonly listeners: Listeners | undefined;
+  readonly description: string | undefined;
 }
 
 /** A place in the entry: a key, and the item of its list. */
@@ -153,19 +154,23 @@ export function buildMappings(
   const existing = entry.existing ?? "exact";
   const miss = entry.miss ?? "pass";
   const listeners = entry.listeners && canonicalListeners(entry.listeners);
+  const { description } = entry;
+  const isPlain =
+    from.length + interfaces.length === 0 && listeners === undefined && description === undefined;
   const mappings: Mapping[] = [];
   for (const protocol of entry.protocols) {
     if (mappings.some((mapping) => mapping.protocol === protocol)) continue;
     const name = entry.name ?? deriveName(protocol, ports, on, from, interfaces);
     const mapping: Mapping = { name, protocol, ports, on, to, existing, miss, origin };
     mappings.push(
-      from.length + interfaces.length === 0 && listeners === undefined
+      isPlain
         ? mapping
         : {
             ...mapping,
             ...(from.length > 0 && { from }),
             ...(interfaces.length > 0 && { interfaces }),
             ...(listeners !== undefined && { listeners }),
+            ...(description !== undefined && { description }),
           },
     );
   }

@@ -1,5 +1,7 @@
-/** Names that users give to services and mappings. */
+/** Names and descriptions that users give to services and mappings. */
 import type { Refusal } from "../model/address.js";
+import { MAX_DESCRIPTION_LENGTH } from "../model/mapping.js";
+import { printable } from "../printable.js";
 import { quote } from "./source.js";
 import { looksLikeAddress, MAX_NAME_LENGTH, NAME } from "./target.js";
 
@@ -35,4 +37,38 @@ export function parseServiceName(input: string): Parsed {
     reason: `the service name ${quote(input)} reads like an address`,
     hint: "give it a name with a letter",
   };
+}
+
+/** Checks a description: one line of text, of characters that a terminal shows as they are. */
+export function parseDescription(input: string): Parsed {
+  if (input.trim() === "") {
+    return {
+      ok: false,
+      reason: "the description is empty",
+      hint: "say what it is for, or leave it out",
+    };
+  }
+  const { length } = Array.from(input);
+  if (length > MAX_DESCRIPTION_LENGTH) {
+    return {
+      ok: false,
+      reason: `the description has ${length} characters`,
+      hint: `a description has at most ${MAX_DESCRIPTION_LENGTH}`,
+    };
+  }
+  if (/[\r\n]/.test(input)) {
+    return {
+      ok: false,
+      reason: "the description has several lines",
+      hint: "write it in one line; comments of the file may have more",
+    };
+  }
+  if (printable(input) !== input) {
+    return {
+      ok: false,
+      reason: `the description ${quote(printable(input))} has characters that cannot be shown`,
+      hint: "write it without control characters and without those that change the direction of text",
+    };
+  }
+  return { ok: true, value: input };
 }

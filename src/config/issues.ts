@@ -66,6 +66,7 @@ const forms: Readonly<Record<string, string>> = {
   group: "write the name of one group, such as adm, or a numeric id; leave it out for any",
   wildcard: "write allow, report, deny or rewrite",
   listeners: "write anyone, { unit: nginx.service }, { user: www-data }, or a list of those",
+  description: 'write a line of text, such as "the shop"',
   strangers: "write refuse, report or allow",
   ula: 'write a /48 of fd00::/8, such as "fd5e:ed00:1::/48"',
   default: "write allow, report or deny",

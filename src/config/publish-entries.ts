@@ -84,4 +84,5 @@ const unsaid = {
   miss: undefined,
   handover: undefined,
   listeners: undefined,
+  description: undefined,
 } as const satisfies Partial<FileEntry>;

@@ -22,6 +22,7 @@ import { MAX_PORT } from "../model/ports.js";
 import { tellShare } from "../progress.js";
 import { parseDestination } from "./destination.js";
 import { validOf, type Valid } from "./document.js";
+import { parseDescription } from "./given-name.js";
 import { parseInterface } from "./interface.js";
 import { parseOwnAddress, parseUla } from "./own-address.js";
 import {
@@ -106,6 +107,8 @@ function textBy<Value>(
     return parsed.ok ? parsed.value : null;
   };
 }
+
+const readDescription = textBy(parseDescription);
 
 function readAccount(kind: AccountKind): Reader<string | number> {
   const readName = textBy(parseAccount(kind));
@@ -215,6 +218,7 @@ export const readQuickEntry = entryOf<MappingEntry>(
     miss: oneOf("pass", "reject"),
     handover: oneOf(...handovers),
     listeners: (raw) => (raw === "anyone" ? raw : oneOrList(readOwner)(raw)),
+    description: readDescription,
   },
   ["port", "to"],
 );
@@ -252,6 +256,7 @@ const readService = entryOf<ServiceEntry>(
     ...ownerReaders,
     mptcp: oneOf("off"),
     wildcard: oneOf(...serviceWildcards),
+    description: readDescription,
   },
   ["address"],
 );

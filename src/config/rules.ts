@@ -102,6 +102,7 @@ function collectServices(
         ...(owner !== null && { owner }),
         ...(entry.mptcp !== undefined && { mptcp: entry.mptcp }),
         ...(entry.wildcard !== undefined && { wildcard: entry.wildcard }),
+        ...(entry.description !== undefined && { description: entry.description }),
         origin: { file: source.name, ...source.place(path, "key") },
       };
       const earlier = byName.get(name);
@@ -385,7 +386,7 @@ const tcpOnly: readonly Protocol[] = ["tcp"];
 
 function toEntry(entry: MappingEntry): FileEntry {
   const { name, protocol, port, on, from, interface: interfaces, to } = entry;
-  const { existing, miss, handover, listeners } = entry;
+  const { existing, miss, handover, listeners, description } = entry;
   return {
     name,
     protocols: protocol === undefined ? tcpOnly : listOf(protocol),
@@ -401,6 +402,7 @@ function toEntry(entry: MappingEntry): FileEntry {
     handover,
     listeners:
       listeners === undefined || listeners === "anyone" ? listeners : listOf<Owner>(listeners),
+    description,
   };
 }
 

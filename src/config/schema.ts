@@ -9,6 +9,7 @@ import type { Refusal } from "../model/address.js";
 import {
   type Owner,
   type WildcardPolicies,
+  MAX_DESCRIPTION_LENGTH,
   MAX_ID,
   MAX_WEIGHT,
   engines,
@@ -23,7 +24,7 @@ import { parseDestination } from "./destination.js";
 import { parseInterface } from "./interface.js";
 import { parseOwnAddress, parseUla } from "./own-address.js";
 import { ownerOf, parseAccount, parseUnit, policiesOf, type AccountKind } from "./owner.js";
-import { parseName, parseServiceName } from "./given-name.js";
+import { parseDescription, parseName, parseServiceName } from "./given-name.js";
 import { parsePorts } from "./port.js";
 import { parseFrom, parseOn } from "./prefix.js";
 import { parsePublished, parseServiceOn, publishedOf, type Published } from "./publish.js";
@@ -280,6 +281,12 @@ const mappingName = text((input) => parseName("name", input), {
   examples: ["blog"],
 });
 
+const description = text(parseDescription, {
+  description: "What it is for, in a line; shown, and without effect",
+  pattern: `^[^\\r\\n]{1,${MAX_DESCRIPTION_LENGTH}}$`,
+  examples: ["the shop"],
+}).optional();
+
 const handover = z.enum(handovers).optional().meta({
   description:
     "Who hands over: sk_lookup, out of a socket map (lookup), or the program at ingress, which leaves the daemon's sockets out of maps (ingress); default: what is right on this host (auto)",
@@ -311,6 +318,7 @@ export const serviceEntry = z
       description:
         "What happens when the daemon binds to 0.0.0.0 or ::, instead of its own addresses: nothing (allow), it is reported (report) or refused (deny), or it gets the service's own address (rewrite); it needs unit, user or group; default: as for the host",
     }),
+    description,
   })
   .meta({ description: "A daemon with addresses of its own" });
 
@@ -353,6 +361,7 @@ export const mappingEntry = z
         description:
           "Who may listen on the dialled address itself, besides root and the owners of the services that the mapping leads to: an owner, a list of them, or anyone; default: nobody else",
       }),
+    description,
   })
   .meta({ description: "Ports dialled, and where their connections go" });
 

@@ -28,6 +28,7 @@ const service = object(
       oneOf(...serviceWildcards),
       "What happens when its owner binds to 0.0.0.0 or ::; absent for the policy of the host.",
     ),
+    description: optional(text, "What it is, as the configuration says; absent without a word."),
     origin: field(
       object({
         file: field(text, "The file as it was named."),
@@ -79,7 +80,7 @@ export const difference = object({
         after: field(mapping, "The mapping of the same name and protocol that would be."),
         fields: field(
           list(text),
-          "What differs: `ports`, `on`, `from`, `interfaces`, `to`, `existing`, `miss`, `listeners`.",
+          "What differs: `ports`, `on`, `from`, `interfaces`, `to`, `existing`, `miss`, `listeners`, `description`.",
         ),
       }),
     ),

@@ -77,6 +77,10 @@ export const mapping = object(
       either(oneOf("anyone"), list(ownerOfSockets)),
       "Who may listen on the dialled address, besides root and the owners of the services that it leads to; empty for nobody else.",
     ),
+    description: field(
+      nullable(text),
+      "What it is for, as the configuration says; null without a word.",
+    ),
     runtime: field(boolean, "True when `ilm add` added it."),
     origin: field(
       text,

@@ -26,8 +26,8 @@ import {
 import { LazyMappings, type Mappings } from "./mappings.js";
 import { matchText } from "./match-text.js";
 
-/** What few mappings have: their conditions, `from` and `interfaces`, and `listeners`. */
-type Conditions = Pick<Mapping, "from" | "interfaces" | "listeners">;
+/** What few mappings have: their conditions, `from` and `interfaces`, and what else is rare. */
+type Conditions = Pick<Mapping, "from" | "interfaces" | "listeners" | "description">;
 
 /** The plain values that the columns point to. */
 export interface ColumnLists {
@@ -375,7 +375,9 @@ export class MappingColumns extends LazyMappings {
         (range < 65_536 ? ports[range] : range) === portsOf[1][place] &&
         kind === kinds[1][place] &&
         isSameOn(kind, on[0][index] ?? 0, on[1][place] ?? 0) &&
-        (condition === 0 ? 0 : (conditions[condition - 1] ?? -1) + 1) === asked[1][place]
+        (condition === 0
+          ? asked[1][place] === 0
+          : conditions[condition - 1] === (asked[1][place] ?? 0) - 1 && asked[1][place] !== 0)
       );
     };
   }
@@ -476,7 +478,7 @@ export class MappingColumnsBuilder {
   /** Appends a mapping. `isDerived` says that config/name.ts has derived the name. */
   push(mapping: Mapping, isDerived = false): void {
     const { name, protocol, ports, on, from, interfaces, to, existing, miss, origin } = mapping;
-    const { listeners } = mapping;
+    const { listeners, description } = mapping;
     // Given names have no colon, and shortened derived ones have a tilde, which no port or prefix
     // has. With conditions, the text is long and rarely matches.
     const isMatchText = isDerived
@@ -491,11 +493,12 @@ export class MappingColumnsBuilder {
     );
     this.#pushPorts(ports);
     this.#pushOn(on);
-    const hasNone = !isConditional(mapping) && listeners === undefined;
+    const hasNone = !isConditional(mapping) && listeners === undefined && description === undefined;
     const conditions = {
       ...(from && { from }),
       ...(interfaces && { interfaces }),
       ...(listeners && { listeners }),
+      ...(description !== undefined && { description }),
     };
     this.#conditions.push(hasNone ? 0 : this.#putConditions(conditions));
     this.#to.push(this.#toIndex(to));

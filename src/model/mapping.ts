@@ -58,6 +58,9 @@ export type HandoverChoice = (typeof handovers)[number];
 
 export const MAX_WEIGHT = 1000;
 
+/** The maximum length of a description, in characters as users count them (code points). */
+export const MAX_DESCRIPTION_LENGTH = 200;
+
 /**
  * The maximum length of an interface's name in bytes (IFNAMSIZ without the final NUL,
  * include/uapi/linux/if.h).
@@ -108,6 +111,8 @@ export interface Mapping {
    * mapping leads to. Absent means nobody else. A list is canonical, without duplicates, not empty.
    */
   readonly listeners?: Listeners;
+  /** What it is for, in the user's words (see isDescription). It decides nothing. */
+  readonly description?: string;
   readonly origin: Origin;
 }
 
@@ -151,6 +156,8 @@ export interface Service {
   readonly mptcp?: "off";
   /** What happens when its owner binds to 0.0.0.0 or ::. Absent means the host's policy. */
   readonly wildcard?: ServiceWildcard;
+  /** What it is, in the user's words (see isDescription). */
+  readonly description?: string;
   readonly origin: Origin;
 }
 

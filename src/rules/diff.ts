@@ -8,7 +8,7 @@ export interface ChangedMapping {
   readonly after: Mapping;
   /**
    * The names of the keys that differ: `ports`, `on`, `from`, `interfaces`, `to`, `existing`,
-   * `miss`, `listeners`.
+   * `miss`, `listeners`, `description`.
    */
   readonly fields: readonly string[];
 }
@@ -46,6 +46,8 @@ const isCompared = {
   existing: true,
   miss: true,
   listeners: true,
+  // It decides nothing; but a change that is not shown is not kept either.
+  description: true,
   // Where it was written does not count.
   origin: false,
 } as const satisfies Record<keyof Mapping, boolean>;
@@ -133,8 +135,9 @@ function formatPolicies({ default: all = "allow", units, users }: WildcardPolici
 
 function settingsOfService(service: Service): [string, string][] {
   const { name, originate = false, owner = {}, mptcp = "on", wildcard = DEFAULT } = service;
+  const { description = "none" } = service;
   const { unit = "any", user = "any", group = "any" } = owner;
-  const values = { originate, unit, user, group, mptcp, wildcard };
+  const values = { originate, unit, user, group, mptcp, wildcard, description };
   return Object.entries(values).map(([key, value]) => [`services.${name}.${key}`, String(value)]);
 }
 
@@ -145,7 +148,7 @@ export function essenceOfMapping(mapping: Mapping): unknown {
 
 /** Returns what a service is, without where it was written. */
 export function essenceOfService(service: Service): unknown {
-  const { name, addresses, handover, originate, owner, mptcp, wildcard } = service;
-  const all = { name, addresses, handover, originate, owner, mptcp, wildcard };
+  const { name, addresses, handover, originate, owner, mptcp, wildcard, description } = service;
+  const all = { name, addresses, handover, originate, owner, mptcp, wildcard, description };
   return all satisfies { readonly [Key in keyof Omit<Service, "origin">]-?: unknown };
 }

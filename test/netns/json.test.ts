@@ -19,9 +19,9 @@ ula: "fd5e:ed00:1::/48"
 services:
   web: { address: [127.0.1.10, "fd5e:ed00::10"] }
   names: { address: 127.0.1.53, originate: true, handover: auto }
-  owned: { address: 127.0.1.77, unit: nginx, user: root, group: root, mptcp: off, wildcard: report }
+  owned: { address: 127.0.1.77, unit: nginx, user: root, group: root, mptcp: off, wildcard: report, description: "a daemon with an owner" }
 mappings:
-  - { name: web, port: [80, 443], to: web }
+  - { name: web, port: [80, 443], to: web, description: the shop }
   - { name: names, protocol: udp, port: 53, on: 203.0.113.5, to: names }
   - { name: some, port: 8000-8010, on: 203.0.113.0/24, from: 203.0.113.0/24, interface: up0, to: "web:80" }
   - { name: wild, port: 9100, to: "web:9001" }

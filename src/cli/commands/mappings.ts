@@ -144,7 +144,10 @@ export async function mappings(
     published<MappingsJson>()(rows.map((row) => rowShape(row, holderOf))),
     () => {
       if (options.names === true) return rows.map(({ mapping }) => `${mapping.name}\n`).join("");
-      if (rows.length > 0) return renderRows(context, rows, holderOf);
+      if (rows.length > 0) {
+        const described = choice.names.size === 0 ? "" : descriptions(rows);
+        return renderRows(context, rows, holderOf) + described;
+      }
       return none
         ? "there are no active mappings\n"
         : `no mapping ${describeChoice(choice)} is active\n`;
@@ -335,6 +338,15 @@ function describeAnswer(row: DestinationRow, holderOf: HolderOf): string {
   if (row.stranger !== null) return "none (but a stranger)";
   if (row.wildcard !== null) return "none (but a wildcard)";
   return row.ended === null ? "none" : `none since ${formatTime(new Date(row.ended.at))}`;
+}
+
+/** Says what the mappings are for. Only for those that were named: in a long list it is noise. */
+function descriptions(rows: readonly Row[]): string {
+  const lines = rows.flatMap(({ mapping: { name, description } }) =>
+    description === null ? [] : `${printable(name)}: ${printable(description)}\n`,
+  );
+  // A mapping of both protocols is two rows.
+  return lines.length === 0 ? "" : `\n${[...new Set(lines)].join("")}`;
 }
 
 function strangerHints(rows: readonly Row[], holderOf: HolderOf): string {

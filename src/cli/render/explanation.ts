@@ -284,7 +284,9 @@ export function whyUnmanaged({ explanation, rules }: Matched): string {
 
 export function whyThisMapping({ explanation }: Matched, mapping: Mapping): string {
   const { packet, matchedBy } = explanation;
-  const chosen = `the mapping ${printable(mapping.name)} (${printable(formatOrigin(mapping))}) is chosen`;
+  const words =
+    mapping.description === undefined ? "" : `, ${JSON.stringify(mapping.description)},`;
+  const chosen = `the mapping ${printable(mapping.name)} (${printable(formatOrigin(mapping))})${words} is chosen`;
   const ports = countPorts(mapping.ports);
   const portPart =
     ports === 1

@@ -11,7 +11,7 @@ import { formatPorts } from "../../model/ports.js";
  */
 export function describeMapping(mapping: Omit<Mapping, "name" | "origin">): string {
   const { protocol, ports, on, from = [], interfaces = [], to, ...others } = mapping;
-  const { existing, miss, listeners, ...more } = others;
+  const { existing, miss, listeners, description, ...more } = others;
   // A new key of mappings has to be described, or left out above.
   more satisfies Record<string, never>;
   const list = (word: string, values: readonly string[]): string =>
@@ -20,6 +20,7 @@ export function describeMapping(mapping: Omit<Mapping, "name" | "origin">): stri
     ...(existing === "exact" ? [] : [`existing: ${existing}`]),
     ...(miss === "pass" ? [] : [`miss: ${miss}`]),
     ...(listeners === undefined ? [] : [`listeners: ${formatListeners(listeners)}`]),
+    ...(description === undefined ? [] : [JSON.stringify(description)]),
   ];
   const where = list("on", on) + list("from", from) + list("by", interfaces);
   const suffix = extras.length === 0 ? "" : ` (${extras.join(", ")})`;
@@ -51,11 +52,12 @@ export function describeTarget(
 
 /** Describes a service as `web: 127.0.1.10, fd5e:ed00::10 (unit nginx.service, wildcard: deny)`. */
 export function describeService(service: Service): string {
-  const { name, addresses, owner, mptcp, wildcard } = service;
+  const { name, addresses, owner, mptcp, wildcard, description } = service;
   const notes = [
     ...(owner === undefined ? [] : [formatOwner(owner)]),
     ...(mptcp === undefined ? [] : [`mptcp: ${mptcp}`]),
     ...(wildcard === undefined ? [] : [`wildcard: ${wildcard}`]),
+    ...(description === undefined ? [] : [JSON.stringify(description)]),
   ];
   const suffix = notes.length === 0 ? "" : ` (${notes.join(", ")})`;
   return `${name}: ${addresses.join(", ")}${suffix}`;

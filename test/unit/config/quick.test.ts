@@ -49,6 +49,7 @@ test("of a mapping the quick reader takes what the schema takes, and makes the s
       { user: 2 ** 32 - 1 },
       { uid: 1 },
     ],
+    description: ["the shop", "", " ", "two\nlines", "\u001b[31m", "x".repeat(201), 7],
     other: [1],
   };
   let taken = 0;

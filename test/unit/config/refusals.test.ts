@@ -480,6 +480,36 @@ describe("a service that is wrong is refused", () => {
 
 const mappings: readonly Row[] = [
   [
+    '{ port: 80, to: web, description: "" }',
+    [
+      "6:39: mappings[0].description: the description is empty; say what it is for, or leave it out",
+    ],
+  ],
+  [
+    '{ port: 80, to: web, description: "one\\ntwo" }',
+    [
+      "6:39: mappings[0].description: the description has several lines; write it in one line; comments of the file may have more",
+    ],
+  ],
+  [
+    '{ port: 80, to: web, description: "\\x1b[31mred" }',
+    [
+      '6:39: mappings[0].description: the description "\\\\u{1b}[31mred" has characters that cannot be shown; write it without control characters and without those that change the direction of text',
+    ],
+  ],
+  [
+    `{ port: 80, to: web, description: "${"x".repeat(201)}" }`,
+    [
+      "6:39: mappings[0].description: the description has 201 characters; a description has at most 200",
+    ],
+  ],
+  [
+    "{ port: 80, to: web, description: 7 }",
+    [
+      '6:39: mappings[0].description: this is the number 7; write a line of text, such as "the shop"',
+    ],
+  ],
+  [
     "{ port: 0, to: web }",
     ["6:13: mappings[0].port: the port 0 does not exist; a port is 1 to 65535"],
   ],

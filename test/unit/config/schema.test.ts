@@ -40,6 +40,7 @@ test("it knows the keys, which are required, and takes no others", () => {
     "miss",
     "handover",
     "listeners",
+    "description",
   ]);
   expect(mapping?.required).toEqual(["port", "to"]);
   expect(service.required).toEqual(["address"]);

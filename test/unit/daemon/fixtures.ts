@@ -507,6 +507,8 @@ const anyPolicies: fc.Arbitrary<WildcardPolicies> = fc.record(
   { requiredKeys: [] },
 );
 
+const anyDescription = fc.constantFrom("the shop", "Café 🍵: don't touch", "x".repeat(200));
+
 /** Each field that a mapping may have; the compiler refuses a table that lacks one. */
 const fieldsOfMapping: {
   [Field in keyof Required<Mapping>]: fc.Arbitrary<Required<Mapping>[Field]>;
@@ -523,6 +525,7 @@ const fieldsOfMapping: {
   existing: fc.constantFrom("exact" as const, "any" as const, "never" as const),
   miss: fc.constantFrom("pass" as const, "reject" as const),
   listeners: anyListeners,
+  description: anyDescription,
   origin: anyOrigin,
 };
 
@@ -541,6 +544,7 @@ const fieldsOfService: {
   owner: anyOwner,
   mptcp: fc.constant("off" as const),
   wildcard: anyWildcard,
+  description: anyDescription,
   origin: anyOrigin,
 };
 

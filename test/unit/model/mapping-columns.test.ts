@@ -155,6 +155,17 @@ test("columns know who may listen, which is no condition", () => {
   expect(list.map((_, index) => isSame(index, index))).toEqual([false, true, true, true, true]);
 });
 
+test("columns keep descriptions, which are no condition, and cost mappings without one nothing", () => {
+  const list = [mapping("a"), mapping("b", { description: "the shop" }), mapping("c")];
+  const columns = toColumns(list);
+  expect([...columns]).toEqual(list);
+  expect(list.map((_, index) => columns.isConditionalAt(index))).toEqual([false, false, false]);
+  expect(columns.lists.conditions).toEqual([{ description: "the shop" }]);
+  expect([...columns.column("conditions")]).toEqual([0, 1, 0]);
+  const isSame = columns.comparer(toColumns([mapping("a"), mapping("b"), mapping("c")]));
+  expect(list.map((_, index) => isSame(index, index))).toEqual([true, false, true]);
+});
+
 test("columns of mappings without listeners are as earlier releases have them", () => {
   const list = [mapping("a", { interfaces: ["eth0"] }), mapping("b")];
   const columns = toColumns(list);

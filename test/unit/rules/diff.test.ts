@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import type { Service } from "../../../src/model/mapping.js";
 import type { Settings } from "../../../src/model/rules.js";
 import { diffRules } from "../../../src/rules/diff.js";
+import { findMoves } from "../../../src/rules/moves.js";
 import { address, mapping, prefix, ruleSet, rules } from "../daemon/fixtures.js";
 
 const web: Service = {
@@ -52,6 +53,17 @@ test("the owner of a service that changes is named key by key", () => {
     { name: "services.web.mptcp", before: "on", after: "off" },
     { name: "services.web.wildcard", before: "default", after: "deny" },
   ]);
+});
+
+test("a description that changes is shown as one, and moves no connection", () => {
+  const before = mapping("web");
+  const after = mapping("web", { description: "the shop" });
+  const difference = diffRules(rules(ruleSet(before)), rules(ruleSet(after)));
+  expect(difference.changed).toEqual([{ before, after, fields: ["description"] }]);
+  expect(findMoves(rules(ruleSet(before)), rules(ruleSet(after)), difference).moves).toEqual([]);
+  expect(
+    settingsBetween({ services: [web] }, { services: [{ ...web, description: "PHP" }] }),
+  ).toEqual([{ name: "services.web.description", before: "none", after: "PHP" }]);
 });
 
 test("a mapping with other listeners is the same mapping, changed", () => {

@@ -206,6 +206,13 @@ describe("mappings", () => {
   });
 });
 
+test("mappings says what those are for that were named", async () => {
+  world.dataPlane.apply(activeRules(ruleSet({ ...web, description: "the shop" }), []));
+  const named = await world.text((context) => mappings(context, {}, ["web"]));
+  expect(named).toMatch(/\n\nweb: the shop\n$/);
+  expect(await world.text((context) => mappings(context, {}, []))).not.toContain("the shop");
+});
+
 test.each([
   [{ port: "0" }, "--port: ", "65535"],
   [{ to: "127.1" }, "--to: ", "octets"],

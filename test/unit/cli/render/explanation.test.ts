@@ -117,6 +117,11 @@ describe("selected", () => {
     expect(text).toContain("nginx (pid 812) on 127.0.1.10:443 gets the connection");
   });
 
+  test("says what the mapping is for", () => {
+    const described = { ...selected, mapping: { ...web, description: "the shop" } };
+    expect(words(described)).toContain('the mapping web (rules.yaml:4), "the shop", is chosen');
+  });
+
   test("has the shape that scripts rely on", () => {
     expect(explanationShape(selected)).toMatchObject({
       verdict: "selected",
