@@ -442,8 +442,8 @@ struct ilm_rule {
 	__u16 count6;
 	__u8 existing;		/* enum ilm_existing */
 	__u8 reject;		/* if nothing listens: 1 rejects, 0 leaves it to the kernel */
-	/* 1: by consistent hashing over the live destinations; 0: the first live one. */
-	__u8 weighted;
+	/* ILM_CHOICE_*; 0: the first live destination. */
+	__u8 choice;
 	__u8 wildcard;		/* 1: one of the destinations is a wildcard address */
 	/*
 	 * Whose sockets keep what is dialled, get it if no destination listens, or are selected on
@@ -453,16 +453,23 @@ struct ilm_rule {
 };
 ILM_ASSERT_SIZE(struct ilm_rule, 24);
 
+#define ILM_CHOICE_WEIGHTED 1	/* by consistent hashing over the live destinations */
+#define ILM_CHOICE_DRAINED 2	/* some have ILM_DRAINED */
+
 struct ilm_destination {
 	__be32 address[4];
 	__u32 slot;		/* into `primary`; ILM_SLOT_NONE: look in `members` */
 	__u16 port;		/* host byte order; 0: the port that was dialled */
-	__u16 weight;		/* of a weighted rule; at least 1 */
+	__u16 weight;		/* of a weighted rule, 0 to 1000; and perhaps ILM_DRAINED */
 	__u32 permit;		/* as in its slot; on a wildcard address the rule's counts */
 	/* Which of the mapping's destinations it is, as they are written; [0] is the first. */
 	__u32 share;
 };
 ILM_ASSERT_SIZE(struct ilm_destination, 32);
+/*
+ * It gets nobody new (bpf/drain.h). A destination with weight 0 always has this.
+ */
+#define ILM_DRAINED 0x8000
 
 /*
  * All counted behind the firewall: what sk_lookup decided, and in `selected` also what ingress
@@ -500,6 +507,7 @@ enum ilm_attempt {
 	ILM_ATTEMPT_WRONG_FAMILY,
 	ILM_ATTEMPT_FAILED,
 	ILM_ATTEMPT_STEERED,	/* listens, and only ingress can select it */
+	ILM_ATTEMPT_DRAINED,	/* gets nobody new */
 };
 
 /* One decision, for `explain` (a test run) and `monitor`. */

@@ -5,6 +5,7 @@
  *
  *	generation.h	what is known about the packet, and which tables decide it
  *	match.h		which rule applies to it
+ *	drain.h		which destinations get nobody new
  *	weights.h	which destination a client draws, where destinations have weights
  *	presence.h	who listens
  *	token.h		how sk_lookup knows that ingress saw the packet
@@ -13,6 +14,7 @@
 #ifndef ILM_DECIDE_H
 #define ILM_DECIDE_H
 
+#include "drain.h"
 #include "match.h"
 #include "presence.h"
 #include "report.h"

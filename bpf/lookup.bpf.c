@@ -194,7 +194,7 @@ static __always_inline bool choose_first(struct bpf_sk_lookup *ctx, struct looku
 	struct bpf_sock *sk;
 	__u32 slot;
 
-	if (!n || rule->weighted || l->dialled.protocol != IPPROTO_TCP || any_irregular())
+	if (!n || rule->choice || l->dialled.protocol != IPPROTO_TCP || any_irregular())
 		return false;
 	/* Each rule has its own permit there. */
 	if (rule->wildcard && rule->permit)

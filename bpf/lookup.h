@@ -113,7 +113,7 @@ __noinline int choose(struct bpf_sk_lookup *ctx, struct lookup *l, const struct 
 		return 0;
 	n = l->family == AF_INET ? rule->count4 : rule->count6;
 	first = l->family == AF_INET ? rule->first4 : rule->first6;
-	weighted = rule->weighted;
+	weighted = rule->choice & ILM_CHOICE_WEIGHTED;
 	for (__u32 round = 0; round < ILM_DESTINATIONS_MAX && round < n; round++) {
 		__u32 i = weighted ? next_weighted(l, first, n, &floor) : round;
 		struct ilm_destination *d;
@@ -126,6 +126,10 @@ __noinline int choose(struct bpf_sk_lookup *ctx, struct lookup *l, const struct 
 		d = bpf_map_lookup_elem(&destinations, &index);
 		if (!d)
 			break;
+		if (passes_on(l, d)) {
+			l->attempts[i & (ILM_DESTINATIONS_MAX - 1)] = ILM_ATTEMPT_DRAINED;
+			continue;
+		}
 		outcome = try_destination(ctx, l, d, rule->permit);
 		l->attempts[i & (ILM_DESTINATIONS_MAX - 1)] = outcome;
 		if (outcome == ILM_ATTEMPT_FAILED)
@@ -210,7 +214,7 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 			count_selected(c, l->counter, l->share);
 		return SK_PASS;
 	}
-	if (rule->weighted && !(class & ILM_CLASS_ASKS))
+	if (rule->choice & ILM_CHOICE_WEIGHTED && !(class & ILM_CLASS_ASKS))
 		fill_remote(ctx, l);
 	if (choose(ctx, l, rule)) {
 		if (counted) {

@@ -871,6 +871,10 @@ __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32
 	d = bpf_map_lookup_elem(&destinations, &index);
 	if (!d)
 		return LEFT;
+	if (passes_on(l, d)) {
+		l->attempts[i] = ILM_ATTEMPT_DRAINED;
+		return REFUSED;
+	}
 	endpoint_of_destination(&endpoint, l, d);
 	live = listeners_at(&endpoint, l->interface);
 	/*
@@ -1003,7 +1007,7 @@ static __always_inline int steer(struct __sk_buff *skb, struct packet *p, const 
 	__u64 floor = 0;
 
 	for (__u32 round = 0; round < ILM_DESTINATIONS_MAX && round < n && answer == REFUSED; round++) {
-		__u32 i = rule->weighted ? next_weighted(l, first, n, &floor) : round;
+		__u32 i = rule->choice & ILM_CHOICE_WEIGHTED ? next_weighted(l, first, n, &floor) : round;
 
 		if (i >= n)
 			break;

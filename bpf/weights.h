@@ -57,15 +57,19 @@ static long draw(__u32 i, struct draw *draw)
 {
 	__u32 index = draw->first + i;
 	struct ilm_destination *d;
+	__u32 weight, h;
 	__u64 score;
-	__u32 h;
 
 	d = bpf_map_lookup_elem(&destinations, &index);
-	if (!d || !d->weight)
+	if (!d)
 		return 1;
+	weight = d->weight & ~ILM_DRAINED;
 	h = mix(draw->client ^ mix(address_hash(d->address, d->port ? d->port : draw->port)));
-	/* The index tells equal scores apart. At most 32 * 2^24 * 2^20 * 2^4 = 2^53. */
-	score = ((negative_log2(h ? h : 1) << 20) / d->weight) << 4 | i;
+	/*
+	 * The index tells equal scores apart. At most 32 * 2^24 * 2^20 * 2^4 = 2^53. Weight 0
+	 * comes first, which is only for clients that the destination has.
+	 */
+	score = (weight ? (negative_log2(h ? h : 1) << 20) / weight : 0) << 4 | i;
 	if (score >= draw->floor && score < draw->best)
 		draw->best = score;
 	return 0;

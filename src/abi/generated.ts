@@ -38,6 +38,9 @@ export const ILM_STEP = 0x80000000;
 export const ILM_STEPS_MAX = 512;
 export const ILM_PREFIX_SLOTS = 16;
 export const ILM_LENGTHS_MAX = 8;
+export const ILM_CHOICE_WEIGHTED = 1;
+export const ILM_CHOICE_DRAINED = 2;
+export const ILM_DRAINED = 0x8000;
 export const ILM_PORT_WORDS = 2048;
 export const ILM_OFF = 2;
 export const ILM_READERS = 16;
@@ -95,6 +98,7 @@ export const AttemptCode = {
   WRONG_FAMILY: 3,
   FAILED: 4,
   STEERED: 5,
+  DRAINED: 6,
 } as const;
 export const HolderCode = {
   UNKNOWN: 0,
@@ -1251,7 +1255,7 @@ export interface Rule {
   count6: number;
   existing: number;
   reject: number;
-  weighted: number;
+  choice: number;
   wildcard: number;
   permit: number;
 }
@@ -1266,7 +1270,7 @@ export const ruleLayout: Layout<Rule> = {
     count6: view.getUint16(at + 14, true),
     existing: view.getUint8(at + 16),
     reject: view.getUint8(at + 17),
-    weighted: view.getUint8(at + 18),
+    choice: view.getUint8(at + 18),
     wildcard: view.getUint8(at + 19),
     permit: view.getUint32(at + 20, true),
   }),
@@ -1278,7 +1282,7 @@ export const ruleLayout: Layout<Rule> = {
     view.setUint16(at + 14, value.count6, true);
     view.setUint8(at + 16, value.existing);
     view.setUint8(at + 17, value.reject);
-    view.setUint8(at + 18, value.weighted);
+    view.setUint8(at + 18, value.choice);
     view.setUint8(at + 19, value.wildcard);
     view.setUint32(at + 20, value.permit, true);
   },

@@ -20,6 +20,7 @@ import {
   MAX_INTERFACE_LENGTH,
   MAX_WEIGHT,
   engines,
+  isRefusal,
   mptcpModes,
   handovers,
   protocols,
@@ -106,7 +107,7 @@ const destination: Decode<Destination> = record<Destination>({
   },
   sometimes: {
     service: nameText,
-    weight: integer(1, MAX_WEIGHT),
+    weight: integer(0, MAX_WEIGHT),
     handover: oneOf(...handovers),
     dualStack: onlyTrue,
   },
@@ -114,7 +115,7 @@ const destination: Decode<Destination> = record<Destination>({
 
 /** Checks that either all destinations have weights, or none has. */
 const destinations: Decode<readonly Destination[]> = (value, path) => {
-  const decoded = list(destination, 1)(value, path);
+  const decoded = list(destination)(value, path);
   const weighted = decoded.filter((one) => one.weight !== undefined).length;
   if (weighted > 0 && weighted < decoded.length) {
     throw new DecodeError(path, "has weights for some of the destinations only");
@@ -207,7 +208,7 @@ export const origin: Decode<Origin> = object({
   column: integer(0, POSITION_MAX),
 });
 
-export const mapping: Decode<Mapping> = record<Mapping>({
+const anyMapping: Decode<Mapping> = record<Mapping>({
   always: {
     name: nameText,
     protocol: oneOf(...protocols),
@@ -225,6 +226,13 @@ export const mapping: Decode<Mapping> = record<Mapping>({
     description,
   },
 });
+
+/** Checks that what leads nowhere refuses. */
+export const mapping: Decode<Mapping> = (value, path) => {
+  const decoded = anyMapping(value, path);
+  if (!isRefusal(decoded) || decoded.miss === "reject") return decoded;
+  throw new DecodeError(`${path}.miss`, "must be reject where there is no destination");
+};
 
 export const service: Decode<Service> = record<Service>({
   always: { name: nameText, addresses: list(address, 1), origin },

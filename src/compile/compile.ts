@@ -113,6 +113,7 @@ class Compiler {
   readonly #destinationAddress = bytes();
   readonly #destinationPort = shorts();
   readonly #destinationWeight = shorts();
+  readonly #destinationDrained = bytes();
   readonly #endpoints: Endpoint[] = [];
   readonly #endpointIndexes = new Map<string, number>();
   readonly #destinationRuns = new Map<string, number>();
@@ -173,6 +174,7 @@ class Compiler {
         address: this.#destinationAddress.view(),
         port: this.#destinationPort.view(),
         weight: this.#destinationWeight.view(),
+        drained: this.#destinationDrained.view(),
       },
       endpoints: this.#endpoints,
       permits: this.#permitList,
@@ -434,6 +436,8 @@ class Compiler {
       this.#destinationAddress.append(addressBytes(address));
       this.#destinationPort.push(port);
       this.#destinationWeight.push(weight);
+      const getsNone = weighted && weight === 0;
+      this.#destinationDrained.push(getsNone ? 1 : 0);
     }
     this.#destinationRuns.set(key, first);
     return first;

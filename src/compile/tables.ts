@@ -111,6 +111,8 @@ export interface DestinationTable {
   readonly port: Uint16Array;
   /** The weight; 0 when the mapping has no weights. */
   readonly weight: Uint16Array;
+  /** 1 for a destination that gets nobody new. */
+  readonly drained: Uint8Array;
 }
 
 export interface CompiledClass {

@@ -202,7 +202,7 @@ function parseTo(item: string): Parsed<Target> {
   const parsed = parseDestination(at < 0 ? item : item.slice(0, at));
   if (at < 0) return parsed.ok ? { value: parsed.target } : parsed;
   const after = item.slice(at + 1);
-  const written = /^weight:([1-9][0-9]{0,3})$/.exec(after)?.[1];
+  const written = /^weight:(0|[1-9][0-9]{0,3})$/.exec(after)?.[1];
   const weight = Number(written);
   const sound = written !== undefined && weight <= MAX_WEIGHT;
   if (sound && parsed.ok) return { value: { ...parsed.target, weight } };
@@ -218,13 +218,13 @@ function withWeight({ reason, hint, meant }: Refused, after: string): Refused {
 
 function refuseWeight(written: string, host: string, target: Target | null): Refused {
   const shown = quote(written);
-  const hint = `write @weight: and a whole number, 1 to ${MAX_WEIGHT}`;
+  const hint = `write @weight: and a whole number, 0 to ${MAX_WEIGHT}`;
   const [, weight = ""] = /^@(?:weight|w)[=:]?0*([1-9][0-9]{0,3})$/i.exec(written) ?? [];
   if (weight !== "" && Number(weight) <= MAX_WEIGHT) {
     return refuse(`${shown} is not a weight`, hint, { to: `${host}@weight:${weight}` });
   }
   const port = written.slice(1);
-  if (target !== null && target.port === "same" && parsePort(port).ok) {
+  if (target !== null && target.kind !== "none" && target.port === "same" && parsePort(port).ok) {
     return refuse(`${shown} is not a weight; a colon comes before a port`, hint, {
       to: formatTarget({ ...target, port: Number(port) }),
     });

@@ -124,12 +124,14 @@ export function formatMappingArgument(
     ...(from === undefined ? [] : [`from:${from.join(",")}`]),
     ...(interfaces === undefined ? [] : [`interface:${interfaces.join(",")}`]),
   ].join("@");
-  const right = targetsOf(to).map(
+  const right = (to.length === 0 ? [nobody] : targetsOf(to)).map(
     (target) =>
       `${formatTarget(target)}${target.weight === undefined ? "" : `@weight:${target.weight}`}`,
   );
   return `${left}=${right.join(",")}`;
 }
+
+const nobody: Target = { kind: "none", port: "same" };
 
 /** Turns neighbouring destinations of one service, with one port, back into the service. */
 function targetsOf(to: readonly Omit<Destination, "handover" | "dualStack">[]): Target[] {

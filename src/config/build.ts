@@ -51,7 +51,7 @@ export interface FileEntry {
 
 /** A place in the entry: a key, and the item of its list. */
 export interface Spot {
-  readonly key: "on" | "from" | "to";
+  readonly key: "on" | "from" | "to" | "miss" | "handover";
   readonly index: number;
 }
 
@@ -100,6 +100,7 @@ export class ServiceTable {
   #findDestinations(target: Target): readonly Destination[] | null {
     const { port } = target;
     const weight = target.weight === undefined ? undefined : { weight: target.weight };
+    if (target.kind === "none") return [];
     if (target.kind === "address") return [{ address: target.address, port, ...weight }];
     const service = this.#byName.get(target.service);
     if (service === undefined) return null;
@@ -145,14 +146,17 @@ export function buildMappings(
   const from = sortPrefixes(entry.from);
   const { interfaces: named } = entry;
   const interfaces = named.length === 0 ? named : [...new Set(named)].toSorted();
-  refuseSomeWeights(entry.to, report);
-  const items = expand(entry.to, services, report);
-  if (items !== null && checkFamilies(on, from, entry.to, items, { services, report })) {
+  const refuses = entry.to.some(({ kind }) => kind === "none");
+  if (refuses) refuseBesideNone(entry, report);
+  else checkWeights(entry.to, report);
+  const items = refuses ? [] : expand(entry.to, services, report);
+  if (refuses) checkSources(on, from, report);
+  else if (items !== null && checkFamilies(on, from, entry.to, items, { services, report })) {
     warnInside(entry, ports, on, items, services, report);
   }
   const to = items === null ? [] : withTraits(join(items), entry.handover, services);
   const existing = entry.existing ?? "exact";
-  const miss = entry.miss ?? "pass";
+  const miss = refuses ? "reject" : (entry.miss ?? "pass");
   const listeners = entry.listeners && canonicalListeners(entry.listeners);
   const { description } = entry;
   const isPlain =
@@ -277,12 +281,39 @@ function expand(
   return known ? items : null;
 }
 
+/** Refuses what is about destinations beside `to: none`, which has none. */
+function refuseBesideNone({ to, miss, handover }: FileEntry, report: Report): void {
+  const index = to.findIndex(({ kind }) => kind === "none");
+  if (to.length > 1) {
+    const message = "none refuses connections, and there are other destinations";
+    const hint = "write to: none alone; or leave none out, and write miss: reject";
+    report("error", { key: "to", index }, message, hint);
+  } else if (to[0]?.weight !== undefined) {
+    const message = "none refuses all connections, and has no share of them";
+    report("error", { key: "to", index }, message, "write to: none, without a weight");
+  }
+  for (const [key, said] of Object.entries({ miss, handover } as const)) {
+    if (said === undefined) continue;
+    const message = `${key}: ${said} is about destinations, and to: none has none`;
+    const hint = `leave ${key} out: what the mapping takes is refused`;
+    report("error", { key: key as "miss" | "handover", index: 0 }, message, hint);
+  }
+}
+
 /**
  * Refuses lists in which only some destinations have a weight: they would be neither an order nor
- * shares.
+ * shares. Warns when all are 0.
  */
-function refuseSomeWeights(targets: readonly Target[], report: Report): void {
+function checkWeights(targets: readonly Target[], report: Report): void {
   if (targets.every(({ weight }) => weight === undefined)) return;
+  if (targets.every(({ weight }) => weight === 0)) {
+    report(
+      "warning",
+      { key: "to", index: 0 },
+      "every destination has weight 0, so none gets a new connection, as if none listened",
+      "give one of them a weight; or write to: none, to refuse connections",
+    );
+  }
   for (const [index, target] of targets.entries()) {
     if (target.weight !== undefined) continue;
     report(
@@ -331,6 +362,9 @@ function describeUnknown({ service, port }: Target & { kind: "service" }): {
       hint: `write the address on this host that the daemon listens on, such as ${yamlText(withPort("127.0.1.10"))}, or define ${service} under services`,
     };
   }
+  if (/^(?:reject|refuse|refused|deny|drop|nobody|nowhere|null)$/.test(service)) {
+    return { reason, hint: "write none, to refuse connections" };
+  }
   if (/^(?:tcp|udp)$/.test(service) && port !== "same") {
     return {
       reason,
@@ -361,17 +395,9 @@ function checkFamilies(
 ): boolean {
   if (on.length + from.length === 0) return true;
   const inOn = familiesOf(on);
-  const families = inOn.filter((family) => familiesOf(from).includes(family));
+  const families = checkSources(on, from, report);
   const [only, second] = families;
-  if (only === undefined) {
-    report(
-      "error",
-      { key: "from", index: 0 },
-      `from has IPv${familiesOf(from).join()} prefixes only and on IPv${inOn.join()} ones only, and no connection is both`,
-      "give from prefixes of the family that on has, or leave one of the two out",
-    );
-    return false;
-  }
+  if (only === undefined) return false;
   if (second !== undefined) return true;
   const key = inOn.length === 1 ? "on" : "from";
   const other = only === 4 ? 6 : 4;
@@ -399,6 +425,25 @@ function checkFamilies(
     );
   }
   return true;
+}
+
+/** Returns the families that `on` and `from` have in common. None is reported. */
+function checkSources(
+  on: readonly Prefix[],
+  from: readonly Prefix[],
+  report: Report,
+): readonly Family[] {
+  const inOn = familiesOf(on);
+  const families = inOn.filter((family) => familiesOf(from).includes(family));
+  if (families.length === 0) {
+    report(
+      "error",
+      { key: "from", index: 0 },
+      `from has IPv${familiesOf(from).join()} prefixes only and on IPv${inOn.join()} ones only, and no connection is both`,
+      "give from prefixes of the family that on has, or leave one of the two out",
+    );
+  }
+  return families;
 }
 
 /** Returns the families of packets that match these prefixes. No prefixes match all. */

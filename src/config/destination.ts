@@ -112,7 +112,7 @@ function url(text: string, bare: string): Refused | null {
 function weighted(text: string, bare: string): Refused | null {
   const [, host = "", weight = ""] = /^(\S+?)(?:\s+|@)weight\s*[=: ]\s*([0-9]+)$/i.exec(bare) ?? [];
   const to = host === "" ? null : repaired(host);
-  if (to === null || Number(weight) < 1 || Number(weight) > MAX_WEIGHT) return null;
+  if (to === null || Number(weight) > MAX_WEIGHT) return null;
   return refuse(
     `${quote(text)} is a destination with a weight`,
     `write { address: ${yamlText(to)}, weight: ${Number(weight)} }`,

@@ -3,7 +3,7 @@ import type { Refusal } from "../model/address.js";
 import { MAX_DESCRIPTION_LENGTH } from "../model/mapping.js";
 import { printable } from "../printable.js";
 import { quote } from "./source.js";
-import { looksLikeAddress, MAX_NAME_LENGTH, NAME } from "./target.js";
+import { looksLikeAddress, MAX_NAME_LENGTH, NAME, NONE } from "./target.js";
 
 type Parsed = { ok: true; value: string } | Refusal;
 
@@ -31,6 +31,13 @@ export function parseName(what: string, input: string): Parsed {
 
 export function parseServiceName(input: string): Parsed {
   const parsed = parseName("service name", input);
+  if (input === NONE) {
+    return {
+      ok: false,
+      reason: `the service name "${NONE}" stands for no destination`,
+      hint: `to: ${NONE} refuses connections; give the service another name`,
+    };
+  }
   if (!parsed.ok || !looksLikeAddress(input)) return parsed;
   return {
     ok: false,

@@ -55,7 +55,7 @@ const forms: Readonly<Record<string, string>> = {
   to: 'write "127.0.1.10:80", "[fd5e:ed00::10]:80", a service such as web or "web:80", "*:22", or a list of those',
   from: 'write a prefix such as 198.51.100.0/24 or "2001:db8:1::/48", or a list of them',
   interface: "write the name of an interface such as eth0, or a list of them",
-  weight: `write a whole number, 1 to ${MAX_WEIGHT}`,
+  weight: `write a whole number, 0 to ${MAX_WEIGHT}`,
   existing: "write exact, any or never",
   miss: "write pass or reject",
   handover: "write auto, lookup or ingress",
@@ -385,9 +385,10 @@ function entryOf(written: string, to?: unknown): string | null {
   const own = typeof to === "string" ? parseDestination(to) : null;
   const [only] = meant.to;
   const note = [shape?.note ?? "", ...parts.notes].find((one) => one !== "");
-  if (own?.ok === true && only !== undefined && meant.to.length === 1 && note !== undefined) {
-    const [port, target] = [meant.ports, { ...own.target, port: only.port }];
-    return `write port: ${yamlList(port.map((range) => formatPorts([range])))} and to: ${yamlList([formatTarget(target)])}`;
+  const target = own?.ok === true && own.target.kind !== "none" ? own.target : undefined;
+  if (target !== undefined && only !== undefined && meant.to.length === 1 && note !== undefined) {
+    const port = yamlList(meant.ports.map((range) => formatPorts([range])));
+    return `write port: ${port} and to: ${yamlList([formatTarget({ ...target, port: only.port })])}`;
   }
   const entry = formatEntry(meant);
   return entry === null || note === undefined ? entry : `${entry}, ${note}`;

@@ -38,7 +38,7 @@ import { parsePorts } from "./port.js";
 import { parseFrom, parseOn } from "./prefix.js";
 import { parsePublished, publishedOf, type Published, type WrittenItem } from "./publish.js";
 import type { Configuration, MappingEntry, ServiceEntry } from "./schema.js";
-import { looksLikeAddress, MAX_NAME_LENGTH, NAME, type Target } from "./target.js";
+import { looksLikeAddress, MAX_NAME_LENGTH, NAME, NONE, type Target } from "./target.js";
 import { VERSION } from "./version.js";
 
 /** Reads a value, or returns null to leave it to the schema. */
@@ -201,7 +201,7 @@ function readWeighted(raw: Plain): Target | null {
   const { address, weight, ...others } = raw;
   if (Object.keys(others).length > 0 || typeof address !== "string") return null;
   if (typeof weight !== "number" || !Number.isInteger(weight)) return null;
-  const target = weight >= 1 && weight <= MAX_WEIGHT ? readTarget(address) : null;
+  const target = weight >= 0 && weight <= MAX_WEIGHT ? readTarget(address) : null;
   return target && { ...target, weight };
 }
 
@@ -265,7 +265,7 @@ function readServices(raw: unknown): Record<string, ServiceEntry> | null {
   if (!isPlain(raw)) return null;
   const services: Record<string, ServiceEntry> = {};
   for (const name in raw) {
-    if (readName(name) === null || looksLikeAddress(name)) return null;
+    if (readName(name) === null || looksLikeAddress(name) || name === NONE) return null;
     const entry = readService(raw[name]);
     if (entry === null) return null;
     services[name] = entry;

@@ -226,9 +226,9 @@ const target = text(
   },
   {
     description:
-      "An address or a service, with a port or without one (the port that was dialled); * is the wildcard listener",
+      "An address or a service, with a port or without one (the port that was dialled); * is the wildcard listener, and none refuses connections",
     pattern: "^\\S+$",
-    examples: ["web", "ssh:22", "127.0.1.10:80", "[fd5e:ed00::10]:80", "*:22"],
+    examples: ["web", "ssh:22", "127.0.1.10:80", "[fd5e:ed00::10]:80", "*:22", "none"],
   },
 );
 
@@ -260,8 +260,9 @@ const interfaceName = text(
 export const weightedTarget = z
   .strictObject({
     address: target,
-    weight: z.int().min(1).max(MAX_WEIGHT).meta({
-      description: "Share of the clients, against the weights of the other destinations",
+    weight: z.int().min(0).max(MAX_WEIGHT).meta({
+      description:
+        "Share of the clients, against the weights of the other destinations; 0: no new clients",
     }),
   })
   .meta({ description: "A destination with its share of the clients" })

@@ -16,7 +16,12 @@ import { quote } from "./source.js";
 export type Target = (
   | { readonly kind: "address"; readonly address: Address | "*"; readonly port: number | "same" }
   | { readonly kind: "service"; readonly service: string; readonly port: number | "same" }
+  // Nobody, on purpose.
+  | { readonly kind: "none"; readonly port: "same" }
 ) & { readonly weight?: number };
+
+/** Stands for no destination, so no service has this name. */
+export const NONE = "none";
 
 export const NAME = /^[a-z0-9][a-z0-9._-]*$/;
 export const MAX_NAME_LENGTH = 64;
@@ -76,6 +81,7 @@ export function parseTarget(text: string): { ok: true; target: Target } | Refusa
  * Formats `svc`, `svc:22`, `127.0.1.10:80`, `[fd5e:ed00::10]`, `*:22`; the inverse of parseTarget.
  */
 export function formatTarget(target: Target): string {
+  if (target.kind === "none") return NONE;
   const port = target.port === "same" ? "" : `:${target.port}`;
   if (target.kind === "service") return `${target.service}${port}`;
   const { address } = target;
@@ -151,6 +157,14 @@ function parseHost(host: string, port: number | "same"): { ok: true; target: Tar
     return parsed.ok
       ? { ok: true, target: { kind: "address", address: parsed.address, port } }
       : parsed;
+  }
+  if (host === NONE) {
+    if (port === "same") return { ok: true, target: { kind: "none", port } };
+    return {
+      ok: false,
+      reason: `"${NONE}:${port}" has a port, and ${NONE} is no daemon`,
+      hint: `write ${NONE}, to refuse connections`,
+    };
   }
   if (NAME.test(host) && host.length <= MAX_NAME_LENGTH) {
     return { ok: true, target: { kind: "service", service: host, port } };

@@ -7,7 +7,7 @@ import { parseOnePort } from "../config/port.js";
 import { nearest } from "../config/suggest.js";
 import { formatTarget, type Target } from "../config/target.js";
 import { IlmError, asSentence } from "../errors.js";
-import type { Destination, PortRange, Protocol } from "../model/mapping.js";
+import { type Destination, type PortRange, type Protocol, isRefusal } from "../model/mapping.js";
 import { type LazyMappings, type Mappings, toLazy } from "../model/mappings.js";
 import { portsContain } from "../model/ports.js";
 
@@ -121,15 +121,20 @@ function isChosen(mappings: LazyMappings, index: number, { protocol, port, to }:
   return (
     (protocol === undefined || mappings.protocolAt(index) === protocol) &&
     (port === undefined || portsContain(mappings.portsAt(index), port)) &&
-    (to === undefined ||
-      mappings.toAt(index).some((destination) => leadsTo(mappings.portsAt(index), destination, to)))
+    (to === undefined || leadsThere(mappings, index, to))
   );
+}
+
+function leadsThere(mappings: LazyMappings, index: number, to: Target): boolean {
+  const destinations = mappings.toAt(index);
+  if (to.kind === "none") return isRefusal({ to: destinations });
+  return destinations.some((destination) => leadsTo(mappings.portsAt(index), destination, to));
 }
 
 function leadsTo(
   ports: readonly PortRange[],
   { address, port, service }: Destination,
-  to: Target,
+  to: Exclude<Target, { readonly kind: "none" }>,
 ): boolean {
   if (to.kind === "address" ? to.address !== address : to.service !== service) return false;
   if (to.port === "same") return true;

@@ -13,7 +13,7 @@ export const explanation = object({
   ),
   decision: field(
     verdict,
-    "What ilm decides when it is asked. `unmanaged`: no mapping covers the packet. `existing`: a socket on the dialled address keeps it. `selected`: a destination gets it. `missed`: no destination listens. `rejected`: no destination listens, and the mapping has `miss: reject`.",
+    "What ilm decides when it is asked. `unmanaged`: no mapping covers the packet. `existing`: a socket on the dialled address keeps it. `selected`: a destination gets it. `missed`: no destination listens. `rejected`: no destination listens, and the mapping has `miss: reject`; or it has `to: none`.",
   ),
   obstacles: field(list(obstacle), "What keeps the packet from the decision, or may."),
   mapping: field(
@@ -64,8 +64,8 @@ export const explanation = object({
       object({
         ...endpoint.fields,
         outcome: field(
-          oneOf("selected", "absent", "wrong-family", "failed", "unreached"),
-          "What became of it. `absent`: no socket listens there. `wrong-family`: it is IPv4 and the packet IPv6, or the other way round. `failed`: the kernel refused the socket. `unreached`: only ingress could hand over to it, and cannot.",
+          oneOf("selected", "absent", "wrong-family", "failed", "unreached", "drained"),
+          "What became of it. `absent`: no socket listens there. `wrong-family`: it is IPv4 and the packet IPv6, or the other way round. `failed`: the kernel refused the socket. `unreached`: only ingress could hand over to it, and cannot. `drained`: it gets nobody new, because its weight is 0 or `ilm drain` names it.",
         ),
       }),
     ),

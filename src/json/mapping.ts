@@ -28,7 +28,7 @@ export const destination = object(
     ),
     weight: field(
       nullable(integer),
-      "The share of the clients, 1 to 1000; null when the destinations are tried in their order.",
+      "The share of the clients, 0 to 1000, where 0 gets nobody new; null when the destinations are tried in their order.",
     ),
     handover: field(
       oneOf(...handovers),
@@ -67,7 +67,10 @@ export const mapping = object(
       list(text),
       "The names of the interfaces that packets come in on; empty for any.",
     ),
-    to: field(list(destination), "The destinations, in the order of the configuration."),
+    to: field(
+      list(destination),
+      "The destinations, in the order of the configuration; none when connections are refused on purpose (`to: none`).",
+    ),
     existing: field(
       oneOf("exact", "any", "never"),
       "Which listener on the dialled port keeps its connections.",

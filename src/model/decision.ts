@@ -23,9 +23,9 @@ export interface Packet {
 
 /**
  * What became of a destination that was tried. `unreached`: only ingress could hand over to its
- * listener, and cannot.
+ * listener, and cannot. `drained`: it gets nobody new, and the client is new to it.
  */
-export type Attempt = "selected" | "absent" | "wrong-family" | "failed" | "unreached";
+export type Attempt = "selected" | "absent" | "wrong-family" | "failed" | "unreached" | "drained";
 
 /** Why the lookup ended before a mapping, or how it found one. */
 export type MatchedBy = "none" | "owned" | "default" | "exact" | "prefix";

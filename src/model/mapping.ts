@@ -34,8 +34,8 @@ export interface Destination {
    */
   readonly service?: string;
   /**
-   * The share of clients, 1 to 1000, relative to the others of the list. Either all destinations of
-   * a mapping have one, or none has.
+   * The share of clients, 0 to 1000, relative to the others of the list. Either all destinations of
+   * a mapping have one, or none has. 0 gets nobody new.
    */
   readonly weight?: number;
   /** The mapping's choice, or else that of the service that owns the address. Absent means auto. */
@@ -100,8 +100,8 @@ export interface Mapping {
    */
   readonly interfaces?: readonly string[];
   /**
-   * The destinations, at least one. The first that listens gets the connection; with weights, the
-   * one that the client falls to.
+   * The destinations. The first that listens gets the connection; with weights, the one that the
+   * client falls to. None: connections are refused on purpose, and `miss` is reject.
    */
   readonly to: readonly Destination[];
   readonly existing: Existing;
@@ -203,6 +203,11 @@ export function isConditional(mapping: Pick<Mapping, "from" | "interfaces">): bo
 
 export function isWeighted(mapping: Pick<Mapping, "to">): boolean {
   return mapping.to[0]?.weight !== undefined;
+}
+
+/** Reports whether the mapping refuses on purpose what it takes (`to: none`). */
+export function isRefusal(mapping: Pick<Mapping, "to">): boolean {
+  return mapping.to.length === 0;
 }
 
 /** Returns the identity of a mapping, for maps and comparisons. */

@@ -6,7 +6,7 @@ import { candidates } from "./candidates.js";
 import { type Address, type Family, type Prefix, familyOf } from "../model/address.js";
 import { type Handover, type Listener, isFull } from "../model/listener.js";
 import { words } from "../model/columns.js";
-import type { Destination, Listeners, Mapping } from "../model/mapping.js";
+import { type Destination, type Listeners, type Mapping, isRefusal } from "../model/mapping.js";
 import { type Rules, allMappings } from "../model/rules.js";
 import { type LazyMappings, type Mappings, toLazy } from "../model/mappings.js";
 import { formatPorts, portsContain } from "../model/ports.js";
@@ -146,7 +146,7 @@ interface Led {
   readonly states: readonly DestinationState[];
   /** The states that packets of some family can reach. */
   readonly usable: readonly DestinationState[];
-  /** True when somebody listens at one of these. */
+  /** True when somebody listens at one of these, or nobody is meant to. */
   readonly isServed: boolean;
   /** True when what is selected there depends on the mapping's `listeners`. */
   readonly hasOwnPermit: boolean;
@@ -211,7 +211,7 @@ export class JoinedListeners {
       );
       const usable = states.filter(({ destination }) => used.has(destination));
       const hasOwnPermit = leadsToWildcard(to);
-      const isServed = usable.some(({ listening }) => listening);
+      const isServed = isRefusal({ to }) || usable.some(({ listening }) => listening);
       this.#led.push({ states, usable, isServed, hasOwnPermit, indexes: words() });
     }
     return number;
@@ -222,7 +222,10 @@ export class JoinedListeners {
     return this.#led[this.#ledOf[index] ?? 0]?.states ?? [];
   }
 
-  /** Reports whether anybody listens at some destination of the mapping with this index. */
+  /**
+   * Reports whether anybody listens at some destination of the mapping with this index, or it
+   * refuses on purpose.
+   */
   isServed(index: number): boolean {
     return this.#led[this.#ledOf[index] ?? 0]?.isServed === true;
   }

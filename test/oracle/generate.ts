@@ -164,7 +164,8 @@ function interfaces(random: Random): string[] {
 function destinations(random: Random, services: readonly Service[]): Destination[] {
   const weighted = random.oneIn(4);
   const list = destinationList(random, services);
-  return weighted ? list.map((one) => ({ ...one, weight: random.integer(1, 9) })) : list;
+  // 0 gets nobody: it may be all of them.
+  return weighted ? list.map((one) => ({ ...one, weight: random.integer(0, 9) })) : list;
 }
 
 function destinationList(random: Random, services: readonly Service[]): Destination[] {
@@ -214,9 +215,13 @@ export function generateMapping(
     on: on(random),
     ...(conditions && random.oneIn(3) && { from: from(random) }),
     ...(conditions && random.oneIn(4) && { interfaces: interfaces(random) }),
-    to: destinations(random, services),
     existing: random.pick<Existing>(["exact", "exact", "any", "never"]),
-    miss: random.pick<Miss>(["pass", "pass", "reject"]),
+    ...(random.oneIn(12)
+      ? { to: [], miss: "reject" }
+      : {
+          to: destinations(random, services),
+          miss: random.pick<Miss>(["pass", "pass", "reject"]),
+        }),
     ...(random.oneIn(2) && { listeners: listeners(random) }),
     origin: { file: "random", line: number + 100, column: 1 },
   };

@@ -322,6 +322,8 @@ export function decide(
   // client draws.
   const choices = order(mapping.to, ipv6).flatMap((destination) => {
     const { address, port, weight } = mapping.to[destination] ?? { address: "*", port: "same" };
+    // It gets nobody new, and explain asks about clients that nobody has served.
+    if (weight === 0) return [];
     const wanted = port === "same" ? localPort : port;
     const places: readonly string[] =
       address !== "*"

@@ -297,11 +297,15 @@ function renderRows(context: Context, rows: readonly Row[], holderOf: HolderOf):
         ...from.map((prefix) => `from ${prefix}`),
         ...interfaces.map((name) => `by ${printable(name)}`),
       ].join("\n"),
-      destinations.map(({ destination }) => describeTarget(destination)).join("\n"),
-      {
-        text: destinations.map((row) => describeAnswer(row, holderOf)).join("\n"),
-        paint: answered ? colours.green : colours.yellow,
-      },
+      destinations.length === 0
+        ? "none"
+        : destinations.map(({ destination }) => describeTarget(destination)).join("\n"),
+      destinations.length === 0
+        ? "refused on purpose"
+        : {
+            text: destinations.map((row) => describeAnswer(row, holderOf)).join("\n"),
+            paint: answered ? colours.green : colours.yellow,
+          },
       String(counters.existing),
       describeSelected(counters, destinations),
       String(counters.missed),

@@ -9,7 +9,7 @@ import type { Rules } from "../../model/rules.js";
 import { formatPorts } from "../../model/ports.js";
 import { count } from "../../words/text.js";
 import type { Colours } from "../shell/context.js";
-import { describeDestination, describeMapping, describeService } from "./mapping.js";
+import { describeDestinations, describeMapping, describeService } from "./mapping.js";
 
 export interface Difference {
   readonly same: boolean;
@@ -191,7 +191,7 @@ function describeWays(ways: readonly Way[]): string {
       ...(from.length === 0 ? [] : [`from ${from.join(", ")}`]),
       ...(interfaces.length === 0 ? [] : [`by ${interfaces.join(", ")}`]),
     ];
-    const target = to.map(describeDestination).join(", ");
+    const target = describeDestinations(to);
     return conditions.length === 0 ? target : `${conditions.join(" ")}: ${target}`;
   });
   const [last] = ways.slice(-1);

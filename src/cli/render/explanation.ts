@@ -3,7 +3,7 @@ import type { Explanation } from "../../dataplane/types.js";
 import type { Attempt, Verdict } from "../../model/decision.js";
 import type { Holder, Listener } from "../../model/listener.js";
 import { type Family, familyOf, prefixContains } from "../../model/address.js";
-import { isWeighted, type Destination, type Mapping } from "../../model/mapping.js";
+import { isRefusal, isWeighted, type Destination, type Mapping } from "../../model/mapping.js";
 import { type Rules, allMappings } from "../../model/rules.js";
 import { countPorts, formatPorts, portsContain } from "../../model/ports.js";
 import { formatOrigin } from "../../api/mapping-shape.js";
@@ -379,6 +379,10 @@ function describeAttempt(
         : `${describeListener(selected, holderOf(selected))} listens`;
     case "wrong-family":
       return `its listener takes no IPv${familyOf(explanation.packet.local)}`;
+    case "drained":
+      return explained.mapping?.to[index]?.weight === 0
+        ? "it gets nobody new (weight 0)"
+        : "it is drained, and gets nobody new (`ilm undrain` ends that)";
     case "failed":
       return "the kernel refused the socket (counted as an error)";
   }
@@ -419,6 +423,9 @@ function outcome(explained: Explained): string {
   if (shownVerdict(explained) === "blocked") {
     return `blocked: it reaches no socket; if it did, ilm's decision would be: ${explanation.verdict}`;
   }
+  if (isRefusedOnPurpose(explained)) {
+    return `rejected: refused on purpose by the mapping ${printable(explained.mapping?.name ?? "")} (to: none)`;
+  }
   if (explanation.strangers) return outcomeOfStrangers(explained);
   const perhaps = explained.obstacles.length === 0 ? "" : ", if it comes so far";
   switch (explanation.verdict) {
@@ -435,6 +442,10 @@ function outcome(explained: Explained): string {
     case "unmanaged":
       return `unmanaged: ${goesOn}`;
   }
+}
+
+function isRefusedOnPurpose({ explanation, mapping }: Explained): boolean {
+  return mapping !== null && isRefusal(mapping) && explanation.verdict === "rejected";
 }
 
 /** Says that nobody gets the packet, because only a stranger listens on what was dialled. */

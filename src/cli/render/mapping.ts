@@ -18,14 +18,18 @@ export function describeMapping(mapping: Omit<Mapping, "name" | "origin">): stri
     values.length === 0 ? "" : ` ${word} ${values.join(", ")}`;
   const extras = [
     ...(existing === "exact" ? [] : [`existing: ${existing}`]),
-    ...(miss === "pass" ? [] : [`miss: ${miss}`]),
+    ...(miss === "pass" || to.length === 0 ? [] : [`miss: ${miss}`]),
     ...(listeners === undefined ? [] : [`listeners: ${formatListeners(listeners)}`]),
     ...(description === undefined ? [] : [JSON.stringify(description)]),
   ];
   const where = list("on", on) + list("from", from) + list("by", interfaces);
   const suffix = extras.length === 0 ? "" : ` (${extras.join(", ")})`;
-  const targets = to.map(describeDestination).join(", ");
+  const targets = describeDestinations(to);
   return `${protocol} ${formatPorts(ports)}${where} -> ${targets}${suffix}`;
+}
+
+export function describeDestinations(to: readonly Destination[]): string {
+  return to.length === 0 ? "none" : to.map(describeDestination).join(", ");
 }
 
 /** Describes a destination as `127.0.1.10:80 (web)` or `127.0.1.10:80 (web, weight 3)`. */

@@ -3,7 +3,12 @@
  * alike in that. They share one entry of `rules` (bpf/abi.h, ilm_rule), which stays in the CPU's
  * cache however many they are.
  */
-import { ExistingCode, type Rule } from "../../abi/generated.js";
+import {
+  ExistingCode,
+  ILM_CHOICE_DRAINED,
+  ILM_CHOICE_WEIGHTED,
+  type Rule,
+} from "../../abi/generated.js";
 import type { Compiled } from "../../compile/tables.js";
 import { IlmError } from "../../errors.js";
 import { type Existing, isWeighted } from "../../model/mapping.js";
@@ -40,8 +45,11 @@ export function shapesOf(compiled: Compiled): Shapes {
   return found;
 }
 
-function findShapes({ rules, mappings }: Compiled): Shapes {
+function findShapes({ rules, mappings, destinations: { drained } }: Compiled): Shapes {
   const shapes = new ShapeTable();
+  const anyDrained = drained.includes(1);
+  const isDrained = (first: number, count: number): boolean =>
+    drained.subarray(first, first + count).includes(1);
   const of = new Uint32Array(rules.count);
   // The rules of one mapping, up to 256, are neighbours, and mostly so are those of mappings that
   // are alike.
@@ -63,9 +71,11 @@ function findShapes({ rules, mappings }: Compiled): Shapes {
       const reject = mappings.missAt(index) === "reject" ? REJECT : 0;
       traits = existingCodes[mappings.existingAt(index)] + reject + leading;
     }
-    const counts = ((rules.count4[i] ?? 0) << 8) | ((rules.count6[i] ?? 0) << 16);
+    const [count4, count6] = [rules.count4[i] ?? 0, rules.count6[i] ?? 0];
     const [first4, first6] = [rules.first4[i] ?? 0, rules.first6[i] ?? 0];
-    of[i] = shapes.put(first4, first6, ports, counts + traits, rules.permit[i] ?? 0);
+    let rest = (count4 << 8) + (count6 << 16) + traits;
+    if (anyDrained && (isDrained(first4, count4) || isDrained(first6, count6))) rest += DRAINED;
+    of[i] = shapes.put(first4, first6, ports, rest, rules.permit[i] ?? 0);
   }
   return {
     count: shapes.count,
@@ -79,6 +89,7 @@ const EXISTING = 0x1f;
 const WILDCARD = 0x20;
 const REJECT = 0x40;
 const WEIGHTED = 0x80;
+const DRAINED = 0x100_0000;
 const WORDS = 5;
 
 const PLACES_AT_FIRST = 1024;
@@ -171,7 +182,9 @@ class ShapeTable {
       count6: (rest >>> 16) & 0xff,
       existing: rest & EXISTING,
       reject: (rest & REJECT) === 0 ? 0 : 1,
-      weighted: (rest & WEIGHTED) === 0 ? 0 : 1,
+      choice:
+        ((rest & WEIGHTED) === 0 ? 0 : ILM_CHOICE_WEIGHTED) |
+        ((rest & DRAINED) === 0 ? 0 : ILM_CHOICE_DRAINED),
       wildcard: (rest & WILDCARD) === 0 ? 0 : 1,
       permit: permits[this.#words.at(at + 4)] ?? 0,
     };

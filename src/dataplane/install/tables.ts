@@ -8,6 +8,7 @@ import {
   ILM_CLASS_MASK,
   ILM_CLASS_OVERLAY,
   ILM_CLASS_PREFIX,
+  ILM_DRAINED,
   ILM_OFF,
   ILM_OWNED_WORDS,
   ILM_PORT_KEYS,
@@ -402,7 +403,7 @@ function putDestinations(
         address: addressAt(destinations, i),
         slot,
         port: destinations.port[i] ?? 0,
-        weight: destinations.weight[i] ?? 0,
+        weight: (destinations.weight[i] ?? 0) | (destinations.drained[i] === 1 ? ILM_DRAINED : 0),
         permit: numbers[destinations.endpoint[i] ?? 0] ?? 0,
         share: destinations.share[i] ?? 0,
       };

@@ -37,6 +37,7 @@ const outcomes = new Map<number, Attempt>([
   [AttemptCode.WRONG_FAMILY, "wrong-family"],
   [AttemptCode.FAILED, "failed"],
   [AttemptCode.STEERED, "unreached"],
+  [AttemptCode.DRAINED, "drained"],
 ]);
 
 function known<T>(names: ReadonlyMap<number, T>, code: number): T {

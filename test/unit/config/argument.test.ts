@@ -33,6 +33,11 @@ describe("an argument means what the same entry of a file means", () => {
       "80=web:8080@weight:3,127.0.1.21@weight:1",
       '{ port: 80, to: [{ address: "web:8080", weight: 3 }, { address: 127.0.1.21, weight: 1 }] }',
     ],
+    ["25=none", "{ port: 25, to: none }"],
+    [
+      "80=web@weight:0,127.0.1.21@weight:1",
+      "{ port: 80, to: [{ address: web, weight: 0 }, { address: 127.0.1.21, weight: 1 }] }",
+    ],
   ])("%s", (argument, entry) => {
     const fromFile = ruleSetOf(withMappings(entry)).mappings;
     expect(parseMappingArgument(argument, services).map(meaning)).toEqual(fromFile.map(meaning));
@@ -88,8 +93,8 @@ describe("what is wrong is refused, all of it at once", () => {
       ],
     ],
     [
-      "80=web@weight:0",
-      ['"@weight:0" is not a weight; write @weight: and a whole number, 1 to 1000'],
+      "80=web@weight:1001",
+      ['"@weight:1001" is not a weight; write @weight: and a whole number, 0 to 1000'],
     ],
     [
       "80=web@weight:2,ssh",

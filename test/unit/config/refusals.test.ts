@@ -307,6 +307,12 @@ describe("what is not JSON in a .json file is refused where it stops being JSON"
 
 const services: readonly Row[] = [
   [
+    "none: { address: 127.0.1.10 }",
+    [
+      '3:3: services.none: the service name "none" stands for no destination; to: none refuses connections; give the service another name',
+    ],
+  ],
+  [
     "web: { address: 127.1 }",
     ['3:19: services.web.address: "127.1" is a short form; write all four octets: 127.0.0.1'],
   ],
@@ -479,6 +485,41 @@ describe("a service that is wrong is refused", () => {
 });
 
 const mappings: readonly Row[] = [
+  [
+    "{ port: 80, to: [web, none] }",
+    [
+      "6:27: mappings[0].to[1]: none refuses connections, and there are other destinations; write to: none alone; or leave none out, and write miss: reject",
+    ],
+  ],
+  [
+    "{ port: 80, to: { address: none, weight: 1 } }",
+    [
+      "6:21: mappings[0].to: none refuses all connections, and has no share of them; write to: none, without a weight",
+    ],
+  ],
+  [
+    "{ port: 80, to: none, miss: pass, handover: ingress }",
+    [
+      "6:33: mappings[0].miss: miss: pass is about destinations, and to: none has none; leave miss out: what the mapping takes is refused",
+      "6:49: mappings[0].handover: handover: ingress is about destinations, and to: none has none; leave handover out: what the mapping takes is refused",
+    ],
+  ],
+  [
+    '{ port: 80, to: "none:80" }',
+    [
+      '6:21: mappings[0].to: "none:80" has a port, and none is no daemon; write none, to refuse connections',
+    ],
+  ],
+  [
+    "{ port: 80, to: reject }",
+    ["6:21: mappings[0].to: there is no service reject; write none, to refuse connections"],
+  ],
+  [
+    '{ port: 80, to: none, on: 203.0.113.7, from: "2001:db8::/32" }',
+    [
+      "6:50: mappings[0].from: from has IPv6 prefixes only and on IPv4 ones only, and no connection is both; give from prefixes of the family that on has, or leave one of the two out",
+    ],
+  ],
   [
     '{ port: 80, to: web, description: "" }',
     [
@@ -780,7 +821,7 @@ const mappings: readonly Row[] = [
   ],
   [
     "{ port: 80, to: { address: web } }",
-    ["6:21: mappings[0].to: weight is missing; write a whole number, 1 to 1000"],
+    ["6:21: mappings[0].to: weight is missing; write a whole number, 0 to 1000"],
   ],
   [
     "{ port: 80, on: 203.0.113.5/24, to: web }",
@@ -940,11 +981,11 @@ const mappings: readonly Row[] = [
     ],
   ],
   [
-    "{ port: 80, to: [{ address: web, weight: 0 }, { address: ssh, weight: 1001 }, { address: ssh, weight: 1, port: 2 }] }",
+    "{ port: 80, to: [{ address: web, weight: -1 }, { address: ssh, weight: 1001 }, { address: ssh, weight: 1, port: 2 }] }",
     [
-      "6:46: mappings[0].to[0].weight: the weight 0 is not possible; write a whole number, 1 to 1000",
-      "6:75: mappings[0].to[1].weight: the weight 1001 is not possible; write a whole number, 1 to 1000",
-      '6:110: mappings[0].to[2].port: the key "port" is not known; write the port after the address, such as address: "127.0.1.10:80"',
+      "6:46: mappings[0].to[0].weight: the weight -1 is not possible; write a whole number, 0 to 1000",
+      "6:76: mappings[0].to[1].weight: the weight 1001 is not possible; write a whole number, 0 to 1000",
+      '6:111: mappings[0].to[2].port: the key "port" is not known; write the port after the address, such as address: "127.0.1.10:80"',
     ],
   ],
   [

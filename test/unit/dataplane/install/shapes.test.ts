@@ -69,7 +69,7 @@ describe.each([false, true])("shapes of rules, of mappings as columns: %s", (asC
       count6: 0,
       existing: ExistingCode.EXACT,
       reject: 0,
-      weighted: 0,
+      choice: 0,
       wildcard: 0,
       permit: 7,
     });
@@ -77,7 +77,7 @@ describe.each([false, true])("shapes of rules, of mappings as columns: %s", (asC
 
   test("say whether a destination is a wildcard address", () => {
     const rules = compiled([mapping(0, { to: [{ address: "*", port: 80 }] })], asColumns);
-    expect(shapesOf(rules).at(1, 0, [0, 7])).toMatchObject({ wildcard: 1, weighted: 0, permit: 7 });
+    expect(shapesOf(rules).at(1, 0, [0, 7])).toMatchObject({ wildcard: 1, choice: 0, permit: 7 });
   });
 
   test("differ by each thing that decides", () => {
