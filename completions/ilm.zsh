@@ -25,6 +25,8 @@ _ilm() {
     'reload:have the running `ilm run` read its file again, and wait for it'
     'add:add mappings at run time'
     'remove:remove mappings that were added at run time'
+    'drain:let a destination get nobody new, so that it empties'
+    'undrain:let a drained destination get new connections again'
     'off:switch all mappings off at once, and keep everything for `ilm on`'
     'on:switch the mappings on again, after `ilm off`'
     'unload:detach and remove everything'
@@ -328,6 +330,31 @@ _ilm() {
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
             '*:as `ilm mappings` shows it, e.g. tcp\:8080:{ compadd -- ${(f)"$(ilm mappings --added --names 2>/dev/null)"} }' ;;
+        drain)
+          _arguments '--force[also where nobody would be left: new connections then end as if nobody listened (`miss`)]' \
+            '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
+            '--timing[show how long each step took (always included in --json)]' \
+            '(-V --version)-V[show the version]' \
+            '(-V --version)--version[show the version]' \
+            '--json[print JSON, on standard output alone]' \
+            '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
+            '--no-color[no colours; NO_COLOR in the environment does the same]' \
+            '(-h --help)-h[show help]' \
+            '(-h --help)--help[show help]' \
+            '*:an address or a service, with or without the daemon'\''s port, perhaps with the protocol in front\: web, web\:8080, 127.0.1.10\:80, udp\:web: ' ;;
+        undrain)
+          _arguments '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
+            '--timing[show how long each step took (always included in --json)]' \
+            '(-V --version)-V[show the version]' \
+            '(-V --version)--version[show the version]' \
+            '--json[print JSON, on standard output alone]' \
+            '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
+            '--no-color[no colours; NO_COLOR in the environment does the same]' \
+            '(-h --help)-h[show help]' \
+            '(-h --help)--help[show help]' \
+            '*:as `ilm drain` lists it: ' ;;
         off)
           _arguments '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
             '--timing[show how long each step took (always included in --json)]' \

@@ -16,7 +16,7 @@ import {
   text,
   type Decode,
 } from "./decode.js";
-import { listeners, mapping, nameText, ruleSet, service } from "./decode-rules.js";
+import { drained, listeners, mapping, nameText, ruleSet, service } from "./decode-rules.js";
 import { type Kept, toColumns } from "../model/mapping-columns.js";
 import type { Piece } from "../model/revision.js";
 import { type FilePart, inMemory } from "../model/rules.js";
@@ -52,6 +52,7 @@ export interface ListedMapping extends Omit<MappingJson, "to"> {
     readonly listening: boolean;
     readonly selected: number | null;
     readonly ended: EndedJson | null;
+    readonly drained: boolean;
   })[];
   readonly counters: Counters;
 }
@@ -98,6 +99,8 @@ export const routes = {
   "/v1/revise": { method: "POST", needs: "change" },
   "/v1/add": { method: "POST", needs: "change" },
   "/v1/remove": { method: "POST", needs: "change" },
+  "/v1/drain": { method: "POST", needs: "change" },
+  "/v1/undrain": { method: "POST", needs: "change" },
   "/v1/unload": { method: "POST", needs: "change" },
   "/v1/off": { method: "POST", needs: "change" },
   "/v1/on": { method: "POST", needs: "change" },
@@ -142,6 +145,8 @@ const filePart: Decode<FilePart> = (value, path) => {
   const file = ruleSet(value, path);
   return inMemory({ ...file, mappings: toColumns(file.mappings) });
 };
+
+const drainChange = object({ drained: list(drained, 1), force: boolean });
 
 /** How to request each change: the path, the maximum size, and what the body must be. */
 export const changeRoutes: Readonly<
@@ -196,6 +201,14 @@ export const changeRoutes: Readonly<
       kind: "remove",
       ...object({ names: list(nameText, 1) })(value, path),
     }),
+  },
+  "/v1/drain": {
+    limit: smallBodyLimit,
+    decode: (value, path) => ({ kind: "drain", ...drainChange(value, path) }),
+  },
+  "/v1/undrain": {
+    limit: smallBodyLimit,
+    decode: (value, path) => ({ kind: "undrain", ...drainChange(value, path) }),
   },
   "/v1/unload": {
     limit: smallBodyLimit,
@@ -330,6 +343,15 @@ export const daemonState: Decode<DaemonState> = answer(
     services: count,
     mappings: count,
     runtimeMappings: count,
+    drained: list(
+      answer({
+        destination: text(4096),
+        protocol: nullable(oneOf("tcp", "udp")),
+        address: nullable(text(64)),
+        service: nullable(text(65536)),
+        port: nullable(count),
+      }),
+    ),
     listeners: nullable(count),
     mappedListeners: nullable(count),
     unserved: nullable(
@@ -375,7 +397,7 @@ export const daemonState: Decode<DaemonState> = answer(
     ),
     pinPath: text(4096),
   },
-  { unserved: null, full: null },
+  { unserved: null, full: null, drained: [] },
 );
 
 export const serviceList: Decode<readonly Service[]> = list(service);
@@ -406,8 +428,9 @@ export const mappingList: Decode<MappingList> = answer({
             listening: boolean,
             selected: nullable(count),
             ended: nullable(ended),
+            drained: boolean,
             },
-            { selected: null, ended: null },
+            { selected: null, ended: null, drained: false },
           ),
         ),
         existing: oneOf("exact", "any", "never"),

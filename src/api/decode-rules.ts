@@ -3,6 +3,7 @@
  * configuration's validator guarantees.
  */
 import { parseAddress, parsePrefix, type Address, type Prefix } from "../model/address.js";
+import type { Drained } from "../model/drained.js";
 import {
   type Destination,
   type Existing,
@@ -37,6 +38,7 @@ import {
   asRecord,
   integer,
   list,
+  nullable,
   object,
   oneOf,
   record,
@@ -232,6 +234,20 @@ export const mapping: Decode<Mapping> = (value, path) => {
   const decoded = anyMapping(value, path);
   if (!isRefusal(decoded) || decoded.miss === "reject") return decoded;
   throw new DecodeError(`${path}.miss`, "must be reject where there is no destination");
+};
+
+const anyDrained: Decode<Drained> = object({
+  protocol: nullable(oneOf(...protocols)),
+  address: nullable<Address | "*">((part, path) => (part === "*" ? "*" : address(part, path))),
+  service: nullable(nameText),
+  port: nullable(portNumber),
+});
+
+/** Checks that either an address or a service is named. */
+export const drained: Decode<Drained> = (value, path) => {
+  const decoded = anyDrained(value, path);
+  if ((decoded.address === null) !== (decoded.service === null)) return decoded;
+  throw new DecodeError(path, "must have either an address or a service");
 };
 
 export const service: Decode<Service> = record<Service>({

@@ -1,5 +1,7 @@
 /** Mappings as the JSON that scripts rely on. */
 import type { DestinationJson, MappingJson } from "../json/mapping.js";
+import type { DrainedDestinationJson } from "../json/drain.js";
+import { formatDrained, type Drained } from "../model/drained.js";
 import type { Destination, Mapping, Service } from "../model/mapping.js";
 import { formatPorts } from "../model/ports.js";
 
@@ -43,6 +45,10 @@ export function destinationShape({
     handover,
     dualStack: dualStack ?? false,
   };
+}
+
+export function drainedShape(drained: Drained): DrainedDestinationJson {
+  return { destination: formatDrained(drained), ...drained };
 }
 
 export function formatOrigin({ origin }: Pick<Mapping | Service, "origin">): string {

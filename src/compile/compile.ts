@@ -27,6 +27,7 @@ import { type RuleSet, type Rules, allMappings } from "../model/rules.js";
 import { type LazyMappings, toLazy } from "../model/mappings.js";
 import { countPorts, formatPorts, sharedPorts } from "../model/ports.js";
 import { type Candidate, candidates } from "../rules/candidates.js";
+import { DrainedPlaces, SPLIT_PORTS } from "../rules/drained.js";
 import { ownedBy } from "../rules/order.js";
 import { type Permit, Permits, MAX_OWNERS, permitKey } from "../rules/permits.js";
 import { ClassChains, type ChainTables, levelOf } from "./chains.js";
@@ -59,11 +60,10 @@ export interface Limits {
 export const defaultLimits: Limits = { destinations: 16, entries: 4_000_000, steps: 512 };
 
 /**
- * A mapping to the dialled port is split into one rule per port, up to this many ports: finding a
- * place by port is faster than by address and port. Beyond that, or with many such mappings, the
- * tables would grow more than it is worth.
+ * A mapping to the dialled port is split into one rule per port, up to SPLIT_PORTS: finding a place
+ * by port is faster than by address and port. Beyond that, or with many such mappings, the tables
+ * would grow more than it is worth.
  */
-const SPLIT_PORTS = 256;
 const SPLIT_RULES = 1_000_000;
 
 /** The maximum number of ties to report: a generated file may have a million. */
@@ -104,6 +104,7 @@ class Compiler {
   readonly #count = { 4: bytes(), 6: bytes() };
   readonly #rulePermit = words();
   readonly #permits: Permits;
+  readonly #drained: DrainedPlaces;
   readonly #permitList: (Permit | null)[] = [null];
   readonly #permitIndexes = new Map<string, number>();
   /** The index of the permit of each list of destinations, without `listeners`. */
@@ -127,8 +128,9 @@ class Compiler {
   readonly #origins: Origins;
   #splits = 0;
 
-  constructor(input: Rules, limits: Limits, permits: Permits) {
+  constructor(input: Rules, limits: Limits, { permits, drained }: Around) {
     this.#permits = permits;
+    this.#drained = drained;
     this.#input = input;
     this.#mappings = toLazy(allMappings(input));
     this.#limits = limits;
@@ -437,7 +439,8 @@ class Compiler {
       this.#destinationPort.push(port);
       this.#destinationWeight.push(weight);
       const getsNone = weighted && weight === 0;
-      this.#destinationDrained.push(getsNone ? 1 : 0);
+      const isDrained = getsNone || this.#drained.has(protocol, address, port);
+      this.#destinationDrained.push(isDrained ? 1 : 0);
     }
     this.#destinationRuns.set(key, first);
     return first;
@@ -656,6 +659,12 @@ function placeOf(mapping: Mapping): string {
   return line > 0 ? `${file}:${line}:${column}` : file;
 }
 
+/** What holds for all mappings, as services and run-time changes say. */
+export interface Around {
+  readonly permits: Permits;
+  readonly drained: DrainedPlaces;
+}
+
 export interface Outcome {
   /** The tables, which are unusable when a problem is an error. */
   readonly compiled: Compiled;
@@ -675,9 +684,12 @@ export interface CompiledFile {
 export function tryCompile(
   rules: Rules,
   limits: Limits = defaultLimits,
-  permits: Permits = new Permits(rules.file.services),
+  around: Around = {
+    permits: new Permits(rules.file.services),
+    drained: new DrainedPlaces(rules.drained ?? [], rules.file.services),
+  },
 ): Outcome {
-  const compiler = new Compiler(rules, limits, permits);
+  const compiler = new Compiler(rules, limits, around);
   return { compiled: compiler.compile(), problems: compiler.problems };
 }
 

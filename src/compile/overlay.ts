@@ -9,10 +9,9 @@ import { type Family, familyOf, prefixBits } from "../model/address.js";
 import { type Mapping, type Protocol, protocols } from "../model/mapping.js";
 import { countPorts } from "../model/ports.js";
 import { levelOf } from "./chains.js";
-import { defaultLimits, tryCompile } from "./compile.js";
+import { type Around, defaultLimits, tryCompile } from "./compile.js";
 import { compareRanks, prefixesOf } from "../rules/order.js";
 import { masked } from "./lengths.js";
-import type { Permits } from "../rules/permits.js";
 import { FILLING_BITS } from "./reach.js";
 import {
   type Compiled,
@@ -113,17 +112,18 @@ interface Group {
 
 /**
  * Compiles an overlay, or returns null when the whole has to be compiled. `firstRule` is the number
- * of the overlay's first rule among those of the tables below; `permits` are those of the services.
+ * of the overlay's first rule among those of the tables below; `around` is what holds for all
+ * mappings.
  */
 export function compileOverlay(
   above: Above,
   base: Base,
   firstRule: number,
-  permits: Permits,
+  around: Around,
 ): Overlay | null {
   const { added, removed, runtime } = above;
   const rules = { source: null, file: { services: [], mappings: added }, runtime };
-  const { compiled, problems } = tryCompile(rules, defaultLimits, permits);
+  const { compiled, problems } = tryCompile(rules, defaultLimits, around);
   if (problems.length > 0 || compiled.steps.count > 1) return null;
   const ports = removed.reduce((sum, { mapping }) => sum + countPorts(mapping.ports), 0);
   if (ports > REMOVED_PORTS) return null;

@@ -51,6 +51,7 @@ export function metricsPage(
             appliedAt: active.appliedAt,
             fileMappings: active.rules.file.count,
             runtimeMappings: active.rules.runtime.length,
+            drained: active.rules.drained?.length ?? 0,
             lookups: own?.lookups ?? [],
             mappings: own?.mappings ?? null,
             flows: dataPlane.flowCount() ?? noFlows,

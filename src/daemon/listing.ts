@@ -6,6 +6,7 @@ import { IlmError } from "../errors.js";
 import { judgeOf } from "../dataplane/judge.js";
 import type { DataPlane } from "../dataplane/types.js";
 import { allMappings, readRules } from "../model/rules.js";
+import { DrainedPlaces } from "../rules/drained.js";
 import { JoinedListeners, servedIn } from "../rules/listening.js";
 import type { EndedJson } from "../json/common.js";
 import type { Mapping, Protocol } from "../model/mapping.js";
@@ -13,7 +14,7 @@ import { Endings } from "../rules/endings.js";
 import { describesEnds } from "./ended.js";
 import { type Choice, chooseMappings, parseChoice } from "./chosen.js";
 import type { ListedMapping, MappingList } from "../api/api.js";
-import { mappingShape } from "../api/mapping-shape.js";
+import { destinationShape, mappingShape } from "../api/mapping-shape.js";
 
 /**
  * The maximum number of mappings in an answer: the daemon does nothing else while it makes the
@@ -92,20 +93,22 @@ export function listMappings(dataPlane: DataPlane, query: URLSearchParams): Mapp
   const describeEnd = describesEnds(whole.file.services);
   const endedAt = (mapping: Mapping, index: number): EndedJson | null =>
     describeEnd(endings.at(mapping, index));
+  const drained = new DrainedPlaces(whole.drained ?? [], whole.file.services);
   const mappings = chosen.map((mapping, row): ListedMapping => {
     const states = joined.statesAt(row);
     const shape = mappingShape(mapping, (indexes[row] ?? 0) >= fromFile);
     const { to: selected, ...own } = counters.at(row) ?? noCounters;
     return {
       ...shape,
-      to: shape.to.map((destination, index) => ({
-        ...destination,
+      to: mapping.to.map((destination, index) => ({
+        ...destinationShape(destination),
         listening: states.find((one) => one.destination === index)?.listening ?? false,
         selected: selected?.at(index) ?? null,
         ended:
           states.find((one) => one.destination === index)?.listening === true
             ? null
             : endedAt(mapping, index),
+        drained: drained.hasDestination(mapping.protocol, mapping.ports, destination),
       })),
       counters: own,
     };

@@ -139,6 +139,8 @@ export interface MetricsInput {
     readonly appliedAt: string;
     readonly fileMappings: number;
     readonly runtimeMappings: number;
+    /** How many destinations `ilm drain` named. */
+    readonly drained: number;
     readonly lookups: readonly Lookups[];
     readonly mappings: OfMappings["mappings"];
     readonly flows: FlowCount;
@@ -187,6 +189,9 @@ export function renderMetrics(input: MetricsInput): string {
       metric("ilm_mappings", "gauge", "Active mappings, by where they come from.", [
         [{ origin: "file" }, loaded.fileMappings],
         [{ origin: "runtime" }, loaded.runtimeMappings],
+      ]),
+      metric("ilm_drained", "gauge", "Destinations that get nobody new, as `ilm drain` said.", [
+        [{}, loaded.drained],
       ]),
       metric("ilm_off", "gauge", "1 when ilm is switched off, and mappings have no effect.", [
         [{}, loaded.off ? 1 : 0],

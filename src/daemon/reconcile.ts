@@ -88,6 +88,8 @@ export class Reconciler {
     revise: new Durations(),
     add: new Durations(),
     remove: new Durations(),
+    drain: new Durations(),
+    undrain: new Durations(),
     off: new Durations(),
     on: new Durations(),
     reload: new Durations(),

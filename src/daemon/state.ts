@@ -2,6 +2,7 @@
 import type { DaemonState } from "../api/api.js";
 import { activeIfReadable } from "../control/active.js";
 import type { UnservedJson } from "../json/health.js";
+import { drainedShape } from "../api/mapping-shape.js";
 import { judgeOf } from "../dataplane/judge.js";
 import type { Active, DataPlane } from "../dataplane/types.js";
 import type { Ending, Listener } from "../model/listener.js";
@@ -123,6 +124,7 @@ export function stateOf(
     services: active?.rules.file.head.services.length ?? 0,
     mappings: active === null ? 0 : countMappings(active.rules),
     runtimeMappings: active?.rules.runtime.length ?? 0,
+    drained: (active?.rules.drained ?? []).map(drainedShape),
     listeners: active === null ? null : listeners.length,
     ...(rules === null
       ? { mappedListeners: null, unserved: null, full: null }

@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto";
 import { deflateRawSync, gunzipSync, gzipSync, inflateRawSync } from "node:zlib";
 import { essenceOfMapping, essenceOfService } from "../rules/diff.js";
+import type { Drained } from "../model/drained.js";
 import {
   type Engine,
   type Mapping,
@@ -90,6 +91,8 @@ interface Head
   readonly strangerPolicy?: StrangerPolicy;
   readonly services: readonly Service[];
   readonly runtime: readonly Mapping[];
+  /** Absent when nothing is drained, as before format 14. */
+  readonly drained?: readonly Drained[];
 }
 
 /** The value size, in bytes, of the maps that only the control plane reads. */
@@ -116,13 +119,17 @@ export function hasFileOf({ rules: old }: Pick<Description, "rules">, rules: Act
   return rules.file === old.file && rules.source === old.source;
 }
 
-export function digestOf(fileDigest: string, runtime: readonly Mapping[]): string {
-  const text = JSON.stringify([fileDigest, runtime.map(essenceOfMapping)]);
+export function digestOf(
+  fileDigest: string,
+  { runtime, drained = [] }: Pick<ActiveRules, "runtime" | "drained">,
+): string {
+  const whole = [fileDigest, runtime.map(essenceOfMapping)];
+  const text = JSON.stringify(drained.length === 0 ? whole : [...whole, drained]);
   return createHash("sha256").update(text).digest("hex");
 }
 
 export function packHead({ rules, ...head }: Description): Uint8Array {
-  const { source, file, runtime } = rules;
+  const { source, file, runtime, drained } = rules;
   const { services } = file.head;
   const { engine: wantedEngine = "auto", ...settings } = settingsOf(file.head);
   const fileMappings = file.count;
@@ -134,6 +141,7 @@ export function packHead({ rules, ...head }: Description): Uint8Array {
     services,
     fileMappings,
     runtime,
+    ...(drained !== undefined && drained.length > 0 && { drained }),
   };
   return packParts([pack(whole)]);
 }
@@ -306,13 +314,14 @@ export function unpackDescription(headBytes: Uint8Array, source: () => Uint8Arra
     services,
     fileMappings,
     runtime,
+    drained = [],
     ...head
   } = unpack(first) as Head;
   const count =
     fileMappings ?? (overlaid === null ? head.layers?.mappings : countRuns(overlaid.runs));
   const settings = settingsOf({ engine: wantedEngine, mptcp, strangers, wildcard, ula });
   const file = inKernel({ ...settings, services }, count, source);
-  return { ...head, overlaid, strangerPolicy, rules: { source: path, file, runtime } };
+  return { ...head, overlaid, strangerPolicy, rules: { source: path, file, runtime, drained } };
 }
 
 /**

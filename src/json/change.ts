@@ -31,7 +31,7 @@ const steps = field(timing, "What was done, in its order.");
 
 const warnings = field(list(problem), "What is doubtful about the configuration.");
 
-const performed = {
+export const performed = {
   generation: field(
     nullable(integer),
     "The number of the active rules, from 1; null when there are none.",

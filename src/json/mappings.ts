@@ -23,6 +23,10 @@ const target = object({
     boolean,
     "True when a socket listens exactly there that the rules do not refuse.",
   ),
+  drained: field(
+    boolean,
+    "True when it gets nobody new, because its weight is 0 or `ilm drain` names it, for all ports of the mapping.",
+  ),
   selected: field(
     nullable(integer),
     "How often the mapping selected it since it has this destination; null while an earlier version of ilm counts.",

@@ -11,6 +11,7 @@ import { invalid, valid } from "./check.js";
 import { failure } from "./common.js";
 import { demo } from "./demo.js";
 import { difference, dryRun } from "./diff.js";
+import { drained, drainList } from "./drain.js";
 import { diagnosis } from "./doctor.js";
 import { explanation } from "./explain.js";
 import { flows } from "./flows.js";
@@ -73,6 +74,8 @@ export const outputs: Readonly<Record<string, readonly Output[]>> = {
   reload: [always(reloaded)],
   add: [always(added), withDryRun],
   remove: [always(removed), withDryRun],
+  drain: [always(drained), { when: ", without a destination", shape: drainList }],
+  undrain: [always(drained)],
   off: [always(switched)],
   on: [always(switched)],
   unload: [always(unloaded)],

@@ -1,6 +1,7 @@
 /** What `ilm status --json` prints. */
 import { mptcpModes } from "../model/mapping.js";
 import { counters, errorBody, queue, warning } from "./common.js";
+import { drainedDestination } from "./drain.js";
 import { unservedMapping } from "./health.js";
 import { boolean, field, integer, list, nullable, object, oneOf, text, type Of } from "./shape.js";
 
@@ -73,6 +74,10 @@ export const status = object({
   services: field(integer, "How many services the configuration has."),
   mappings: field(integer, "How many mappings are active, of both protocols."),
   runtimeMappings: field(integer, "How many of them `ilm add` added."),
+  drained: field(
+    list(drainedDestination),
+    "The destinations that `ilm drain` named, in that order: they get nobody new.",
+  ),
   listeners: field(
     nullable(integer),
     "How many sockets listen in the network namespace; null when nothing is loaded.",

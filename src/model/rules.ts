@@ -1,5 +1,6 @@
 /** Rule sets: what a configuration says, and what is active. */
 import type { Prefix } from "./address.js";
+import type { Drained } from "./drained.js";
 import type {
   Engine,
   Mapping,
@@ -72,6 +73,8 @@ export interface Rules {
   readonly source: string | null;
   readonly file: RuleSet;
   readonly runtime: readonly Mapping[];
+  /** The destinations that get nobody new, which live as long; absent means none. */
+  readonly drained?: readonly Drained[];
 }
 
 export const emptyRules: Rules = {
@@ -116,8 +119,8 @@ export function toBeActive(rules: Rules): ActiveRules {
 export const noActiveRules: ActiveRules = toBeActive(emptyRules);
 
 /** Returns the whole rules; reads the file's mappings when nobody has read them before. */
-export function readRules({ source, file, runtime }: ActiveRules): Rules {
-  return { source, file: file.read(), runtime };
+export function readRules({ file, ...rest }: ActiveRules): Rules {
+  return { ...rest, file: file.read() };
 }
 
 /** Counts the mappings of both kinds, without reading any. */

@@ -4,7 +4,8 @@
 import { configurationError, IlmError, type Problem } from "../errors.js";
 import { mappingKey, type Mapping } from "../model/mapping.js";
 import { type ActiveRules, type FilePart, noActiveRules } from "../model/rules.js";
-import { toLazy } from "../model/mappings.js";
+import { joinMappings, toLazy } from "../model/mappings.js";
+import { type DrainChange, drainedAfter } from "./drained.js";
 import type { Piece } from "../model/revision.js";
 
 /** What a verb asks the writer for. */
@@ -12,6 +13,7 @@ export type Change =
   | ApplyChange
   | { readonly kind: "add"; readonly mappings: readonly Mapping[]; readonly replace: boolean }
   | { readonly kind: "remove"; readonly names: readonly string[] }
+  | DrainChange
   | { readonly kind: "unload" }
   | SwitchChange;
 
@@ -69,7 +71,7 @@ export function rulesAfter(
   switch (change.kind) {
     case "apply": {
       const { source, file } = change;
-      const next: ActiveRules = { source, file, runtime: rules.runtime };
+      const next: ActiveRules = { ...rules, source, file };
       refuseTwice(next);
       return next;
     }
@@ -77,6 +79,12 @@ export function rulesAfter(
       return afterAdd(rules, change.mappings, change.replace);
     case "remove":
       return afterRemove(rules, change.names);
+    case "drain":
+    case "undrain": {
+      const { mappings, services } = rules.file.read();
+      const all = joinMappings(mappings, rules.runtime);
+      return { ...rules, drained: drainedAfter(rules.drained ?? [], change, all, services) };
+    }
   }
 }
 

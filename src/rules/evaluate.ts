@@ -16,6 +16,7 @@ import { type LazyMappings, toLazy } from "../model/mappings.js";
 import { formatPorts, portsContain } from "../model/ports.js";
 import { type Rules, allMappings } from "../model/rules.js";
 import { type Candidate, candidates } from "./candidates.js";
+import { DrainedPlaces, isSplit } from "./drained.js";
 import type { Judge } from "./judge.js";
 import { Nesting } from "./nesting.js";
 import { compareRanks, ownedBy, prefixesOf } from "./order.js";
@@ -140,6 +141,7 @@ export function outcomeOf(
   dialled: Dialled,
   listeners: readonly Listener[],
   judge: Judge,
+  drained: DrainedPlaces = nothingDrained,
 ): Outcome {
   if (mapping === null) return { verdict: "unmanaged", destinations: [] };
   const { protocol, local, localPort } = dialled;
@@ -163,7 +165,7 @@ export function outcomeOf(
 
   const live = new Set<number>();
   for (const candidate of candidates(mapping, family)) {
-    if (!isServed(candidate, mapping, { family, localPort, of, judge })) continue;
+    if (!isServed(candidate, mapping, { family, localPort, of, judge, drained })) continue;
     live.add(candidate.destination);
     if (!isWeighted(mapping)) break;
   }
@@ -180,16 +182,22 @@ interface Around {
   /** The listeners of the packet's protocol. */
   readonly of: readonly Listener[];
   readonly judge: Judge;
+  /** The destinations that get nobody new. */
+  readonly drained: DrainedPlaces;
 }
+
+const nothingDrained = new DrainedPlaces([], []);
 
 /** Reports whether somebody listens at the destination who may get the packet. */
 function isServed(
   { destination, address, port }: Candidate,
   mapping: Mapping,
-  { family, localPort, of, judge }: Around,
+  { family, localPort, of, judge, drained }: Around,
 ): boolean {
   const to = mapping.to[destination];
-  if (to === undefined) return false;
+  if (to === undefined || to.weight === 0) return false;
+  const own = port === 0 && isSplit(mapping.ports) ? localPort : port;
+  if (drained.has(mapping.protocol, address, own)) return false;
   return of.some(
     (listener) =>
       listener.port === (port === 0 ? localPort : port) &&

@@ -1,6 +1,7 @@
 /**
  * Destinations that get nobody new: refused on purpose (`to: none`), with weight 0, and drained.
  */
+import { writeFileSync } from "node:fs";
 import { afterEach, describe, expect, test } from "vitest";
 import { refused } from "../support/dialler.js";
 import { addressesOf, matrix } from "../support/matrix.js";
@@ -94,6 +95,129 @@ for (const cell of matrix) {
     }
   });
 }
+
+const shared = `
+version: 1
+services:
+  app: { address: ["${four.daemon}", "${six.daemon}"] }
+  spare: { address: ["${four.daemon2}", "${six.daemon2}"] }
+mappings:
+  - { name: list, protocol: [tcp, udp], port: 6100, to: [app, spare] }
+  - { name: shares, protocol: [tcp, udp], port: 6101, to: [{ address: "app:6100", weight: 9 }, { address: "spare:6100", weight: 1 }] }
+  - { name: alone, protocol: [tcp, udp], port: 6102, to: "app:6102" }
+`;
+
+describe("ilm drain", () => {
+  for (const withRun of [false, true]) {
+    const how = withRun ? "with the daemon running" : "without run";
+
+    test(`new clients go to the others at once, open connections and served UDP clients stay, ${how}`, async () => {
+      const { server, client } = network;
+      const file = server.file(shared);
+      if (withRun) await server.startRun(["-f", file]);
+      else await server.ilmDone(["apply", "-f", file]);
+      const both = (address: string) =>
+        [
+          ["tcp", address, 6100],
+          ["udp", address, 6100],
+        ] as const;
+      await server.echo("app", [...both(four.daemon), ...both(six.daemon)]);
+      await server.echo("spare", [...both(four.daemon2), ...both(six.daemon2)]);
+      if (!withRun) await server.ilmDone(["apply", "-f", file]);
+      const held: [string, string, number][] = [];
+      for (const { public: address, client: own } of [four, six]) {
+        const from = [own, 41_000] as [string, number];
+        expect(await client.dial("udp", address, 6100, { from })).toMatchObject({ tag: "app" });
+        held.push([address, ...from]);
+      }
+      const drained = await server.ilmDone(["drain", "app:6100"]);
+      expect(drained.stdout).toContain("app:6100 gets nobody new");
+      for (const port of [6100, 6101]) {
+        for (const { public: address } of [four, six]) {
+          for (const protocol of ["tcp", "udp"] as const) {
+            for (let i = 0; i < 10; i++) {
+              expect(await client.who(protocol, address, port)).toBe("spare");
+            }
+          }
+        }
+      }
+      for (const [address, own, port] of held) {
+        expect(await client.dial("udp", address, 6100, { from: [own, port] })).toMatchObject({
+          tag: "app",
+        });
+      }
+      const explained = await server.ilmDone(["explain", "tcp", "203.0.113.1:6100"]);
+      expect(explained.stdout).toContain("it is drained, and gets nobody new");
+      expect((await server.ilmDone(["mappings", "list"])).stdout).toContain("(drained)");
+      expect((await server.ilmDone(["status"])).stdout).toMatch(/^drained: +app:6100$/m);
+      expect((await server.ilmDone(["drain"])).stdout).toBe("app:6100\n");
+      await server.ilmDone(["undrain", "app:6100"]);
+      expect(await client.who("tcp", four.public, 6100)).toBe("app");
+      expect((await server.ilmDone(["drain"])).stdout).toBe("nothing is drained\n");
+      await server.reset();
+    });
+  }
+
+  test("of one protocol or port leaves the others, and survives reloads, restarts of run and added mappings, until unload", async () => {
+    const { server, client } = network;
+    const file = server.file(shared);
+    await server.echo("app", [
+      ["tcp", four.daemon, 6100],
+      ["udp", four.daemon, 6100],
+      ["tcp", four.daemon, 6102],
+    ]);
+    await server.echo("spare", [
+      ["tcp", four.daemon2, 6100],
+      ["udp", four.daemon2, 6100],
+    ]);
+    const first = await server.startRun(["-f", file]);
+    await server.ilmDone(["drain", "tcp:127.0.1.10:6100"]);
+    const isDrained = async (): Promise<void> => {
+      expect(await client.who("tcp", four.public, 6100)).toBe("spare");
+      expect(await client.who("udp", four.public, 6100)).toBe("app");
+      expect(await client.who("tcp", four.public, 6102)).toBe("app");
+    };
+    await isDrained();
+    await server.ilmDone(["add", "tcp:6103=127.0.1.10:6100,127.0.1.11:6100"]);
+    expect(await client.who("tcp", four.public, 6103)).toBe("spare");
+    writeFileSync(file, `${shared}  - { port: 6104, to: "app:6102" }\n`);
+    await server.ilmDone(["reload"]);
+    await isDrained();
+    expect(await client.who("tcp", four.public, 6104)).toBe("app");
+    await first.stop("SIGKILL");
+    await isDrained();
+    const second = await server.startRun(["-f", file]);
+    await isDrained();
+    await second.stop();
+    await server.ilmDone(["unload"]);
+    await server.ilmDone(["apply", "-f", file]);
+    expect(await client.who("tcp", four.public, 6100)).toBe("app");
+  });
+
+  test("is refused for what nobody leads to, and where nobody would be left, unless forced", async () => {
+    const { server, client } = network;
+    await server.echo("app", [["tcp", four.daemon, 6102]]);
+    await server.apply(shared);
+    const before = server.generation();
+    const refusals = [
+      [["drain", "app"], "nobody would be left for new connections to alone"],
+      [["drain", "127.0.1.99"], "no mapping leads to 127.0.1.99"],
+      [["drain", "shop"], "there is no service shop"],
+      [["undrain", "app"], "app is not drained"],
+      [["drain", "none"], "none is no destination"],
+    ] as const;
+    for (const [args, why] of refusals) {
+      const result = await server.ilm(args);
+      expect(result.status, result.text).not.toBe(0);
+      expect(result.stderr).toContain(why);
+    }
+    expect(server.generation()).toBe(before);
+    await server.ilmDone(["drain", "--force", "app"]);
+    expect(await client.dial("tcp", four.public, 6102)).toEqual(refused);
+    await server.ilmDone(["undrain", "app"]);
+    expect(await client.who("tcp", four.public, 6102)).toBe("app");
+  });
+});
 
 describe("to: none", () => {
   test("is no fault: status and mappings say that it is on purpose, and explain names the mapping", async () => {

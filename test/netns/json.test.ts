@@ -72,15 +72,18 @@ function keepLines(command: string, text: string): void {
   }
 }
 
+/** Commands that print something else without operands. */
+const whenAlone: Readonly<Record<string, string>> = { drain: ", without a destination" };
+
 /** Runs a command that does not fail, and keeps what it prints. */
 async function look(words: string, ...files: readonly string[]): Promise<void> {
   const args = [...words.split(" "), ...files];
   const [command = ""] = args;
-  const dry = args.includes("--dry-run") ? " and `--dry-run`" : "";
+  const dry = args.includes("--dry-run") ? " and `--dry-run`" : whenAlone[words];
   const result = await network.server.ilm([...args, "--json"]);
   // 1: it found what it looks for.
   expect([0, 1], result.text).toContain(result.status);
-  keep(words, outputOf(command, dry), result.json());
+  keep(words, outputOf(command, dry ?? ""), result.json());
 }
 
 /** Runs a command that fails, and keeps what it prints. */
@@ -125,6 +128,11 @@ beforeAll(async () => {
     "add tcp:7000=127.0.1.10:80",
     "remove --dry-run tcp:7000",
     "remove tcp:7000",
+    "drain",
+    "drain --force web:80 tcp:127.0.1.77",
+    "drain",
+    "status",
+    "undrain web:80 tcp:127.0.1.77",
     "off",
     "on",
   ]) {

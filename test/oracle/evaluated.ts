@@ -4,6 +4,7 @@ import type { Packet, Verdict } from "../../src/model/decision.js";
 import { type Listener, noQueue } from "../../src/model/listener.js";
 import type { Owner } from "../../src/model/mapping.js";
 import type { Rules } from "../../src/model/rules.js";
+import { DrainedPlaces } from "../../src/rules/drained.js";
 import { Evaluator, outcomeOf } from "../../src/rules/evaluate.js";
 import { Judge } from "../../src/rules/judge.js";
 import { type Expected, type Socket, UNPRIVILEGED } from "./oracle.js";
@@ -62,10 +63,11 @@ export function evaluate(
       permit.owners.some((owner) => isOwners(listener, owner)),
     UNPRIVILEGED,
   );
+  const drained = new DrainedPlaces(rules.drained ?? [], rules.file.services);
   return ({ interfaceIndex, ...packet }) => {
     const dialled = { ...packet, interface: interfaces.get(interfaceIndex) ?? null };
     const chosen = evaluator.choose(dialled);
-    const { verdict, destinations } = outcomeOf(chosen, dialled, listeners, judge);
+    const { verdict, destinations } = outcomeOf(chosen, dialled, listeners, judge, drained);
     return { verdict, mapping: chosen.index, destinations };
   };
 }

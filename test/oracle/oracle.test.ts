@@ -6,6 +6,7 @@ import { expect, test } from "vitest";
 import { checkRules } from "../../src/compile/compile.js";
 import type { Packet } from "../../src/model/decision.js";
 import type { Address } from "../../src/model/address.js";
+import type { Drained } from "../../src/model/drained.js";
 import type { Mapping } from "../../src/model/mapping.js";
 import { type Rules, allMappings } from "../../src/model/rules.js";
 import type { Namespace } from "../support/namespace.js";
@@ -114,6 +115,24 @@ function earlierFiles(source: Random, { file }: Rules): (readonly Mapping[])[] {
   return [[...altered(), ...(source.oneIn(2) ? [gone] : [])], altered()];
 }
 
+/** Some rule sets with destinations that get nobody new, as services or addresses. */
+function withDrained(source: Random, rules: Rules): Rules {
+  if (!source.oneIn(3)) return rules;
+  const all = allMappings(rules).flatMap(({ to }) => to);
+  if (all.length === 0) return rules;
+  const drained = Array.from({ length: source.integer(1, 3) }, (): Drained => {
+    const { address, service = null, port } = source.pick(all);
+    const byName = service !== null && source.oneIn(2);
+    return {
+      protocol: source.pick(["tcp", "udp", null]),
+      address: byName ? null : address,
+      service: byName ? service : null,
+      port: port === "same" || source.oneIn(2) ? null : port,
+    };
+  });
+  return { ...rules, drained };
+}
+
 function isSound(rules: Rules): boolean {
   return checkRules(rules).every(({ severity }) => severity !== "error");
 }
@@ -171,7 +190,7 @@ test(
       const made = generateRules(source, source.oneIn(2));
       // All at once; or one after the other, as people add and remove them.
       const oneByOne = source.oneIn(2);
-      const rules = oneByOne ? addedLater(source, made) : made;
+      const rules = withDrained(source, oneByOne ? addedLater(source, made) : made);
       const where = `ILM_SEED=${source.seed}, rule set ${asked / packetsPerRuleSet}`;
       expect(isSound(rules), where).toBe(true);
       const nat = await drawNat(source, server);

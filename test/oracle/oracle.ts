@@ -225,6 +225,29 @@ function isSelectable(rules: Rules, mapping: Mapping, socket: Socket): boolean {
   return owner === undefined || isOwners(socket, owner);
 }
 
+/** Is the destination one port, or does each port of the mapping have its own? */
+const isOne = (mapping: Mapping, port: number | "same"): boolean =>
+  port !== "same" || size(mapping) <= 256;
+
+/** Does the destination get nobody new? */
+function isDrained(
+  { drained = [], file }: Rules,
+  protocol: string,
+  address: string,
+  port: number,
+  hasPort: boolean,
+): boolean {
+  return drained.some((one) => {
+    const own = file.services.find(({ name }) => name === one.service)?.addresses ?? [];
+    const places: readonly string[] = one.address === null ? own : [one.address];
+    return (
+      places.includes(address) &&
+      (one.protocol === null || one.protocol === protocol) &&
+      (one.port === null || (hasPort && one.port === port))
+    );
+  });
+}
+
 /** Is it for sk_lookup to give the socket? `nat`: the families of which there is NAT. */
 function isInMap(
   socket: Socket,
@@ -325,6 +348,7 @@ export function decide(
     // It gets nobody new, and explain asks about clients that nobody has served.
     if (weight === 0) return [];
     const wanted = port === "same" ? localPort : port;
+    if (isDrained(rules, protocol, address, wanted, isOne(mapping, port))) return [];
     const places: readonly string[] =
       address !== "*"
         ? [address]

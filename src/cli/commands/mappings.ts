@@ -9,6 +9,7 @@ import type { DataPlane } from "../../dataplane/types.js";
 import type { Counters } from "../../model/decision.js";
 import { type Holder, type Listener, isFull } from "../../model/listener.js";
 import { judgeOf } from "../../dataplane/judge.js";
+import { DrainedPlaces } from "../../rules/drained.js";
 import type { Judge, OwnedService } from "../../rules/judge.js";
 import { JoinedListeners, servedIn, type DestinationState } from "../../rules/listening.js";
 import {
@@ -56,6 +57,8 @@ interface DestinationRow {
   readonly listening: boolean;
   /** How often the mapping selected it; null when nobody tells. */
   readonly selected: number | null;
+  /** True when it gets nobody new. */
+  readonly drained: boolean;
   /** The listener at the destination; null when there is none. */
   readonly listener: Listener | null;
   /** The end of the last one, where there is none. */
@@ -101,6 +104,7 @@ export async function mappings(
     const endings = new Endings(dataPlane.endings());
     const describeEnd = describesEnds(rules.file.services);
     const endedAt: EndedAt = (mapping, index) => describeEnd(endings.at(mapping, index));
+    const drained = new DrainedPlaces(rules.drained ?? [], rules.file.services);
     const rows = chosen.map((mapping, row): Row => {
       const index = indexes[row] ?? 0;
       const { to: selected, ...own } = counters.at(row) ?? noCounters;
@@ -108,7 +112,10 @@ export async function mappings(
         mapping: mappingShape(mapping, index >= fromFile),
         obstacles: obstaclesOf(around, index),
         counters: own,
-        destinations: destinationRows(mapping, joined.statesAt(row), selected, judge, endedAt),
+        destinations: destinationRows(mapping, joined.statesAt(row), selected, judge, {
+          endedAt,
+          drained,
+        }),
       };
     });
     const used = rows.flatMap((row) =>
@@ -183,11 +190,12 @@ async function askDaemon(
     context.note(`ilm: showing ${listed.length} of ${count(total, "mapping")}\n`);
   }
   const rows = listed.map(({ counters, to, ...mapping }): Row => {
-    const targets = to.map(({ listening, selected, ended, ...destination }) => ({
+    const targets = to.map(({ listening, selected, ended, drained, ...destination }) => ({
       destination,
       listening,
       selected,
       ended,
+      drained,
     }));
     return {
       mapping: { ...mapping, to: targets.map(({ destination }) => destination) },
@@ -217,7 +225,7 @@ function destinationRows(
   states: readonly DestinationState[],
   selected: readonly number[] | null,
   judge: Judge,
-  endedAt: EndedAt,
+  { endedAt, drained }: { readonly endedAt: EndedAt; readonly drained: DrainedPlaces },
 ): DestinationRow[] {
   return mapping.to.map((destination, index) => {
     const state = states.find((one) => one.destination === index);
@@ -229,6 +237,7 @@ function destinationRows(
       // One that hangs is what people look for.
       listener: state?.listeners.find(isFull) ?? state?.listeners[0] ?? null,
       ended: state?.listening === true ? null : endedAt(mapping, index),
+      drained: drained.hasDestination(mapping.protocol, mapping.ports, destination),
       stranger:
         stranger === undefined
           ? null
@@ -241,10 +250,11 @@ function destinationRows(
 function rowShape({ mapping, obstacles, counters, destinations }: Row, holderOf: HolderOf) {
   return {
     ...mapping,
-    to: destinations.map(({ destination, listening, selected, ...who }) => ({
+    to: destinations.map(({ destination, listening, selected, drained, ...who }) => ({
       ...destination,
       listening,
       selected,
+      drained,
       ended: who.ended,
       listener: listenerShape(who.listener, holderOf),
       stranger: listenerShape(who.stranger?.listener ?? null, holderOf),
@@ -303,7 +313,9 @@ function renderRows(context: Context, rows: readonly Row[], holderOf: HolderOf):
       destinations.length === 0
         ? "refused on purpose"
         : {
-            text: destinations.map((row) => describeAnswer(row, holderOf)).join("\n"),
+            text: destinations
+              .map((row) => describeAnswer(row, holderOf) + (row.drained ? " (drained)" : ""))
+              .join("\n"),
             paint: answered ? colours.green : colours.yellow,
           },
       String(counters.existing),

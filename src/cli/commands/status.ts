@@ -123,6 +123,16 @@ function notes(active: Active | null, { daemon, trouble, writer }: Asked): strin
   return found;
 }
 
+/** Names what gets nobody new, as it is easily forgotten. */
+function describeDrained({ drained }: StatusJson, colours: Context["colours"]): string {
+  const shown = drained.slice(0, DRAINED_SHOWN).map(({ destination }) => destination);
+  const rest = drained.length - shown.length;
+  return colours.yellow(shown.join(", ") + (rest > 0 ? ` and ${rest} more` : ""));
+}
+
+/** How many drained destinations are named. */
+const DRAINED_SHOWN = 5;
+
 function render({ colours }: Context, shape: StatusJson): string {
   const facts: [string, string][] = [];
   if (shape.loaded) {
@@ -137,6 +147,9 @@ function render({ colours }: Context, shape: StatusJson): string {
       ...(shape.mptcp === "off" ? [["mptcp", "off: new sockets are TCP"] as [string, string]] : []),
       ["source", shape.source ?? "arguments and run-time mappings only"],
       ["mappings", `${shape.mappings}${runtime}, for ${count(shape.services, "service")}`],
+      ...(shape.drained.length === 0
+        ? []
+        : [["drained", describeDrained(shape, colours)] as [string, string]]),
       ["health", describeHealth(shape, colours)],
       ["listeners", `${shape.listeners ?? 0}, ${shape.mappedListeners ?? 0} of them with mappings`],
     );

@@ -1,10 +1,10 @@
 /** Answers of `ilm explain` to questions about rules of a file, and to lists. Pure. */
-import { NAME, parseTarget } from "../../config/target.js";
+import { NAME, NONE, parseTarget } from "../../config/target.js";
 import type { AnswerJson } from "../../json/answer.js";
 import { familyOf } from "../../model/address.js";
 import type { MatchedBy, Verdict } from "../../model/decision.js";
 import { formatEndpoint } from "../../model/endpoint.js";
-import { isWeighted, type Destination, type Mapping } from "../../model/mapping.js";
+import { isRefusal, isWeighted, type Destination, type Mapping } from "../../model/mapping.js";
 import type { Rules } from "../../model/rules.js";
 import { candidates } from "../../rules/candidates.js";
 import { printable } from "../../words/text.js";
@@ -35,20 +35,24 @@ export function firstChoice(mapping: Mapping, { packet }: Question): number[] {
   return isWeighted(mapping) ? all : all.slice(0, 1);
 }
 
-/** Returns the destinations in the order in which packets to the address try them. */
+/**
+ * Returns the destinations in the order in which new packets to the address try them: not those
+ * with weight 0.
+ */
 function triedBy(mapping: Mapping, local: Question["packet"]["local"]): number[] {
-  return [...new Set(candidates(mapping, familyOf(local)).map(({ destination }) => destination))];
+  const all = candidates(mapping, familyOf(local)).map(({ destination }) => destination);
+  return [...new Set(all)].filter((index) => mapping.to[index]?.weight !== 0);
 }
 
 /**
- * Reports whether the answer is what was expected: `none` for no mapping, the name of the mapping
- * that decides, or the destination that gets the packet, as a service or an address.
+ * Reports whether the answer is what was expected: `none` for no mapping, or one that refuses on
+ * purpose; the name of the mapping that decides; or the destination that gets the packet, as a service or an address.
  */
 export function isAsExpected(
   { question, mapping, destinations }: Answer,
   expected: string,
 ): boolean {
-  if (expected === "none") return mapping === null;
+  if (expected === NONE) return mapping === null || isRefusal(mapping);
   if (mapping === null) return false;
   if (mapping.name === expected) return true;
   const parsed = parseTarget(expected);
@@ -58,7 +62,8 @@ export function isAsExpected(
     const to = mapping.to[index];
     if (to === undefined) return false;
     const isThere =
-      target.kind === "address" ? to.address === target.address : to.service === target.service;
+      (target.kind === "address" && to.address === target.address) ||
+      (target.kind === "service" && to.service === target.service);
     return isThere && (target.port === "same" || target.port === portOf(to, question));
   });
 }
@@ -134,6 +139,7 @@ export function describeAnswer(answer: Answer): string {
     return matchedBy === "owned" ? "no mapping (an address of a service)" : "no mapping";
   }
   const name = printable(mapping.name);
+  if (isRefusal(mapping) && verdict !== "existing") return `${name}: refused on purpose`;
   if (verdict !== null && verdict !== "selected") return `${name}: ${verdict}`;
   const all = verdict === null ? triedBy(mapping, question.packet.local) : destinations;
   if (all.length === 0) {
@@ -165,8 +171,9 @@ export function answerSteps(answer: Answer, rules: Rules, source: string): strin
     ...steps,
     whyThisMapping(matched, mapping),
     ...existingStep(answer, mapping),
-    ...orderSteps(answer, mapping),
-    ...unservedStep(answer, mapping),
+    ...(isRefusal(mapping)
+      ? ["it has no destination: what it takes is refused on purpose (to: none)"]
+      : [...orderSteps(answer, mapping), ...unservedStep(answer, mapping)]),
     lastStep(answer),
   ];
 }
@@ -218,6 +225,9 @@ function lastStep(answer: Answer): string {
   const { mapping, verdict, destinations, question } = answer;
   if (mapping === null) return "unmanaged: the kernel goes on as without ilm";
   const name = printable(mapping.name);
+  if (isRefusal(mapping) && verdict !== "existing") {
+    return `rejected: refused on purpose by the mapping ${name} (to: none)`;
+  }
   const all = destinations.flatMap((index) => describeAt(answer, index));
   switch (verdict) {
     case null:

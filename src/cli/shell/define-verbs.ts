@@ -2,6 +2,7 @@
 import { Argument, Option } from "commander";
 import type { AdoptCommandOptions } from "../commands/adopt.js";
 import type { AddOptions } from "../commands/add.js";
+import type { DrainOptions } from "../commands/drain.js";
 import {
   dryRunOption,
   fileOption,
@@ -240,6 +241,57 @@ export function defineVerbs(define: Define): void {
           context,
           options as RemoveOptions,
           names as string[],
+        ),
+  });
+  define({
+    name: "drain",
+    group: groups.change,
+    summary: "let a destination get nobody new, so that it empties",
+    description: [
+      "New connections go to the other destinations of each mapping at once. Connections that it has go on, and so do UDP clients that it has served, until both ends have been silent for 300 seconds. It is refused where nobody would be left, unless --force is given. It lasts until `ilm undrain` or `ilm unload`, through changes of the file, restarts of the daemon and upgrades. Without a destination it lists what is drained.",
+    ],
+    arguments: [
+      new Argument(
+        "[DESTINATION...]",
+        "an address or a service, with or without the daemon's port, perhaps with the protocol in front: web, web:8080, 127.0.1.10:80, udp:web",
+      ),
+    ],
+    options: [
+      new Option(
+        "--force",
+        "also where nobody would be left: new connections then end as if nobody listened (`miss`)",
+      ),
+      waitOption(),
+      timingOption(),
+    ],
+    examples: [
+      { command: "ilm drain web:8080", purpose: "before the daemon is stopped" },
+      { command: "ilm drain", purpose: "what is drained" },
+    ],
+    task:
+      ([destinations], options) =>
+      async (context) =>
+        (await import("../commands/drain.js")).drain(
+          context,
+          options as DrainOptions,
+          destinations as string[],
+        ),
+  });
+  define({
+    name: "undrain",
+    group: groups.change,
+    summary: "let a drained destination get new connections again",
+    description: ["Takes what `ilm drain` was given, as `ilm drain` without arguments lists it."],
+    arguments: [new Argument("<DESTINATION...>", "as `ilm drain` lists it")],
+    options: [waitOption(), timingOption()],
+    examples: [{ command: "ilm undrain web:8080", purpose: "after `ilm drain web:8080`" }],
+    task:
+      ([destinations], options) =>
+      async (context) =>
+        (await import("../commands/undrain.js")).undrain(
+          context,
+          options as DrainOptions,
+          destinations as string[],
         ),
   });
   define({

@@ -4,9 +4,10 @@
  */
 import { mayHaveHidden } from "../../compile/gone.js";
 import { compiledBase } from "../../compile/base.js";
-import { type CompiledFile, type Endpoint, compile } from "../../compile/compile.js";
+import { type Around, type CompiledFile, type Endpoint, compile } from "../../compile/compile.js";
 import { type Above, compileOverlay } from "../../compile/overlay.js";
 import type { Compiled } from "../../compile/tables.js";
+import { DrainedPlaces } from "../../rules/drained.js";
 import { Permits } from "../../rules/permits.js";
 import { beginStep } from "../../progress.js";
 import { type Mapping, type Protocol, mappingKey } from "../../model/mapping.js";
@@ -73,9 +74,26 @@ export function wantedOf(
   return {
     choice,
     fileDigest,
-    digest: digestOf(fileDigest, rules.runtime),
+    digest: digestOf(fileDigest, rules),
     mappings: countMappings(rules),
   };
+}
+
+function isNothingDrained({ drained = [] }: ActiveRules): boolean {
+  return drained.length === 0;
+}
+
+function sameDrained(
+  { drained: before = [] }: ActiveRules,
+  { drained = [] }: ActiveRules,
+): boolean {
+  return JSON.stringify(before) === JSON.stringify(drained);
+}
+
+/** What all mappings have in common, whatever tables they are in. */
+function lookAt({ file, drained = [] }: ActiveRules): Around {
+  const { services } = file.head;
+  return { permits: new Permits(services), drained: new DrainedPlaces(drained, services) };
 }
 
 /** An overlay over the active tables, and how the file then differs from these. */
@@ -96,6 +114,8 @@ export function layOver(
   const { layers } = description;
   const base = generation.base();
   if (base === null || layers === null) return null;
+  // The destinations below say whether they are drained.
+  if (!sameDrained(description.rules, rules)) return null;
   const hasName = (key: string): boolean => generation.hasName(key);
   let above: Above = {
     added: addedOf(description),
@@ -114,7 +134,7 @@ export function layOver(
   const { added, removed, runtime } = above;
   // Nothing is over the tables, so no overlay is needed.
   if (added.length + removed.length + runtime.length === 0) return { built: null, overlaid };
-  const built = compileOverlay(above, base, OVERLAY_RULES, new Permits(rules.file.head.services));
+  const built = compileOverlay(above, base, OVERLAY_RULES, lookAt(rules));
   return built !== null && fitsRoom(built, generation.programs.shares.shares)
     ? { built: { ...built, below: base }, overlaid }
     : null;
@@ -174,7 +194,9 @@ export function planWhole(
   beginStep("compiling");
   const read = readRules(rules);
   const alone = (): Compiled =>
-    known?.file === read.file ? known.compiled : compile({ ...read, runtime: [] });
+    known?.file === read.file && isNothingDrained(rules)
+      ? known.compiled
+      : compile({ ...read, runtime: [] });
   if (isLayered(rules.file.count, layeredFrom)) {
     const whole = alone();
     const layers: Layers = {
@@ -205,20 +227,13 @@ function protocolsOf(known: readonly Protocol[], compiled: Compiled | undefined)
  * Lays run-time mappings over new tables of the file's mappings. Returns null when they cannot be
  * an overlay.
  */
-function layRuntime(
-  { runtime, file }: Pick<ActiveRules, "runtime" | "file">,
-  whole: Compiled,
-): Pick<Laid, "built"> | null {
+function layRuntime(rules: ActiveRules, whole: Compiled): Pick<Laid, "built"> | null {
+  const { runtime } = rules;
   if (runtime.length === 0) return { built: null };
   const names = whole.mappings.indexesOf(new Set(runtime.map(mappingKey)));
   const above: Above = { added: [], removed: [], runtime };
   if (meetsFile(above, runtime, (key) => names.has(key))) return null;
-  const built = compileOverlay(
-    above,
-    compiledBase(whole),
-    OVERLAY_RULES,
-    new Permits(file.head.services),
-  );
+  const built = compileOverlay(above, compiledBase(whole), OVERLAY_RULES, lookAt(rules));
   // Tables of that many mappings have one part, from 0 on.
   const below = new TableTargets(whole, { rules: 0, steps: 0, counters: 0 });
   return built !== null && fitsRoom(built, Infinity) ? { built: { ...built, below } } : null;

@@ -33,9 +33,9 @@ export function keptText(state: State): KeptText | null {
   // Check the same generation: another process may switch to the next at this moment.
   if (loaded === undefined || text === null) return null;
   const { description } = loaded;
-  const { source, file: before, runtime } = description.rules;
+  const { file: before } = description.rules;
   const fits = (file: FilePart, revision: Revision): boolean =>
-    layOver(loaded, { source, file, runtime }, revision) !== null;
+    layOver(loaded, { ...description.rules, file }, revision) !== null;
   return { file: before, text, fits: description.layers === null ? null : fits };
 }
 

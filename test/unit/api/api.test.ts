@@ -135,7 +135,7 @@ describe("changes", () => {
       { ...good, to: [{ address: "::0", port: 1 }] },
     ],
     ["host bits", "mappings[0].on[0]", { ...good, on: ["10.0.0.1/8"] }],
-    ["no destination", "mappings[0].to", { ...good, to: [] }],
+    ["no destination, and no refusal", "mappings[0].miss", { ...good, to: [] }],
     ["an unknown key", "mappings[0].weight", { ...good, weight: 1 }],
     ["an unknown protocol", "mappings[0].protocol", { ...good, protocol: "sctp" }],
     ["an empty name", "mappings[0].name", { ...good, name: "" }],

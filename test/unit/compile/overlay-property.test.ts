@@ -1,4 +1,5 @@
 // Goal: tables and what lies over them decide every packet as the tables of all of it would.
+import { DrainedPlaces } from "../../../src/rules/drained.js";
 import { Permits } from "../../../src/rules/permits.js";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
@@ -14,6 +15,9 @@ import { toColumns } from "../../../src/model/mapping-columns.js";
 import { portsContain } from "../../../src/model/ports.js";
 import { longest, readTables } from "../../support/read-tables.js";
 import { address, mapping, prefix } from "../daemon/fixtures.js";
+
+/** Without services. */
+const around = { permits: new Permits([]), drained: new DrainedPlaces([], []) };
 
 const portSets = [
   [{ first: 80, last: 80 }],
@@ -155,12 +159,7 @@ test("an overlay of what comes, goes and moves decides as the whole", () => {
       if (mayHaveHidden(goneMappings, toColumns(before), (index) => gone.has(index))) return;
       const added = [...of("comes").map(({ made }) => made), ...moved];
       const above: Above = { added, removed, runtime };
-      const overlay = compileOverlay(
-        above,
-        compiledBase(below),
-        below.rules.count,
-        new Permits([]),
-      );
+      const overlay = compileOverlay(above, compiledBase(below), below.rules.count, around);
       if (overlay === null) return;
       laid++;
       const all2 = tryCompile(rulesOf(whole)).compiled;

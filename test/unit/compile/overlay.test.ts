@@ -1,5 +1,6 @@
 // Goal: an overlay is laid where it decides as the whole would, and refused where only the whole
 // can.
+import { DrainedPlaces } from "../../../src/rules/drained.js";
 import { Permits } from "../../../src/rules/permits.js";
 import { describe, expect, test } from "vitest";
 import { parseMappingArgument } from "../../../src/config/argument.js";
@@ -7,6 +8,9 @@ import { compiledBase } from "../../../src/compile/base.js";
 import { compile } from "../../../src/compile/compile.js";
 import { type Overlay, compileOverlay } from "../../../src/compile/overlay.js";
 import type { Mapping } from "../../../src/model/mapping.js";
+
+/** Without services. */
+const around = { permits: new Permits([]), drained: new DrainedPlaces([], []) };
 
 const firstRule = 1000;
 
@@ -18,7 +22,7 @@ function lay(file: readonly (string | Mapping)[], runtime: readonly string[]): O
   const mappings = file.flatMap((one) => (typeof one === "string" ? parse([one]) : [one]));
   const below = compile({ source: null, file: { services: [], mappings }, runtime: [] });
   const above = { added: [], removed: [], runtime: parse(runtime) };
-  return compileOverlay(above, compiledBase(below), firstRule, new Permits([]));
+  return compileOverlay(above, compiledBase(below), firstRule, around);
 }
 
 /** What the file has got since, and the indexes of what it has no more. */
@@ -32,7 +36,7 @@ function layChange(file: readonly string[], { added = [], removed = [] }: Change
   const below = compile({ source: null, file: { services: [], mappings }, runtime: [] });
   const gone = removed.map((index) => ({ index, mapping: mappings[index]! }));
   const above = { added: parse(added), removed: gone, runtime: [] };
-  return compileOverlay(above, compiledBase(below), firstRule, new Permits([]));
+  return compileOverlay(above, compiledBase(below), firstRule, around);
 }
 
 function required(overlay: Overlay | null): Overlay {
@@ -170,7 +174,7 @@ describe("the whole is compiled instead", () => {
       { added: [], removed: [], runtime: [{ ...plain, interfaces: ["eth0"] }] },
       compiledBase(compile({ source: null, file: { services: [], mappings: [] }, runtime: [] })),
       firstRule,
-      new Permits([]),
+      around,
     );
     expect(over).toBeNull();
   });

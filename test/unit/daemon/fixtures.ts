@@ -113,6 +113,7 @@ export const daemonState: DaemonState = {
   services: 1,
   mappings: 1,
   runtimeMappings: 0,
+  drained: [],
   listeners: 3,
   mappedListeners: 1,
   unserved: { count: 0, mappings: [] },

@@ -42,6 +42,7 @@ const input: MetricsInput = {
     appliedAt: "2026-01-02T03:04:05.000Z",
     fileMappings: 1,
     runtimeMappings: 1,
+    drained: 2,
     lookups: [{ labels: { mapping: "web", protocol: "tcp" }, counters: counted }],
     mappings: [
       { labels: { mapping: "web", protocol: "tcp" }, listening: true },

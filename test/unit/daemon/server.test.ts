@@ -75,6 +75,7 @@ const listed: ListedMapping = {
       listening: true,
       selected: 1,
       ended: null,
+      drained: false,
     },
   ],
   counters: { existing: 0, selected: 1, missed: 0, errors: 0 },

@@ -31,6 +31,7 @@ describe("a user who may not open the data plane", () => {
         listening: true,
         selected: 2,
         ended: null,
+        drained: false,
       },
     ],
     counters: { existing: 1, selected: 2, missed: 3, errors: 0 },
