@@ -388,10 +388,12 @@ struct ilm_step {
 	__u32 group;
 	/* Not 0: index into `interfaces`, the one that the packet has to come in on. */
 	__u32 interface;
+	/* Not 0: CLOCK_BOOTTIME in seconds; from then on the condition is not met. */
+	__u32 until_s;
 	__u8 matched;		/* enum ilm_matched */
 	__u8 zero[3];
 };
-ILM_ASSERT_SIZE(struct ilm_step, 24);
+ILM_ASSERT_SIZE(struct ilm_step, 28);
 
 /*
  * classes[class]: the rule for addresses that nothing more specific names, for IPv4 and IPv6

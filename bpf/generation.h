@@ -46,6 +46,12 @@ static __always_inline __u32 port_key(__u32 protocol, __u32 port)
 	return port | (protocol == IPPROTO_UDP ? ILM_PORT_KEYS / 2 : 0);
 }
 
+/* Has that second since boot come? Seconds, as a time in nanoseconds takes twice the room. */
+static __always_inline bool has_passed(__u32 second)
+{
+	return bpf_ktime_get_boot_ns() / 1000000000 >= second;
+}
+
 /*
  * The side of the tables to decide by, and perhaps ILM_OFF. Read once for each packet, so that
  * everything looked up is of one generation.

@@ -50,6 +50,10 @@ static long take_step(__u32 taken, struct walk *w)
 			return 0;
 		}
 	}
+	if (step->until_s && has_passed(step->until_s)) {
+		w->step = step->next;
+		return 0;
+	}
 	w->rule = step->rule;
 	w->counter = step->counter;
 	w->matched = step->matched;

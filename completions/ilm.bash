@@ -15,6 +15,7 @@ _ilm() {
     --to) mapfile -t COMPREPLY < <(compgen -W "$(ilm address --names 2>/dev/null)" -- "$current"); return ;;
     --limit) COMPREPLY=(); return ;;
     --timeout) COMPREPLY=(); return ;;
+    --metrics-limit) COMPREPLY=(); return ;;
     -f|--file) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     --from) COMPREPLY=(); return ;;
     --interface) mapfile -t COMPREPLY < <(compgen -W "$(ls /sys/class/net 2>/dev/null)" -- "$current"); return ;;
@@ -34,6 +35,7 @@ _ilm() {
     --readers) COMPREPLY=(); return ;;
     --writers) COMPREPLY=(); return ;;
     --keep) COMPREPLY=(); return ;;
+    --metrics) COMPREPLY=(); return ;;
     --wait) COMPREPLY=(); return ;;
     --restart) COMPREPLY=(); return ;;
     --socket-units) COMPREPLY=(); return ;;
@@ -41,6 +43,7 @@ _ilm() {
     --start-timeout) COMPREPLY=(); return ;;
     --spare-ssh-port) COMPREPLY=(); return ;;
     --login-timeout) COMPREPLY=(); return ;;
+    --for) COMPREPLY=(); return ;;
   esac
   for ((index = 1; index < COMP_CWORD; index++)); do
     case ${COMP_WORDS[index]} in
@@ -50,6 +53,7 @@ _ilm() {
       --to) index=$((index + 1)) ;;
       --limit) index=$((index + 1)) ;;
       --timeout) index=$((index + 1)) ;;
+      --metrics-limit) index=$((index + 1)) ;;
       -f|--file) index=$((index + 1)) ;;
       --from) index=$((index + 1)) ;;
       --interface) index=$((index + 1)) ;;
@@ -69,6 +73,7 @@ _ilm() {
       --readers) index=$((index + 1)) ;;
       --writers) index=$((index + 1)) ;;
       --keep) index=$((index + 1)) ;;
+      --metrics) index=$((index + 1)) ;;
       --wait) index=$((index + 1)) ;;
       --restart) index=$((index + 1)) ;;
       --socket-units) index=$((index + 1)) ;;
@@ -76,17 +81,19 @@ _ilm() {
       --start-timeout) index=$((index + 1)) ;;
       --spare-ssh-port) index=$((index + 1)) ;;
       --login-timeout) index=$((index + 1)) ;;
+      --for) index=$((index + 1)) ;;
       -*) ;;
       *) command=${COMP_WORDS[index]}; break ;;
     esac
   done
   case $command in
-    "") words="status mappings wait listeners flows explain monitor audit doctor address hosts check diff import run apply adopt reload add remove drain undrain off on unload demo schema completion -V --version --json --netns --wide --no-color -h --help" ;;
+    "") words="status mappings wait listeners flows metrics explain monitor audit doctor address hosts check diff import run apply adopt reload add remove drain undrain off on unload demo schema completion -V --version --json --netns --wide --no-color -h --help" ;;
     status) words="--check -V --version --json --netns --wide --no-color -h --help" ;;
     mappings) words="--protocol --port --to --limit --down --added --names -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm mappings --names 2>/dev/null)"; } ;;
     wait) words="--timeout -V --version --json --netns --wide --no-color -h --help" ;;
     listeners) words="--mapped -V --version --json --netns --wide --no-color -h --help" ;;
     flows) words="-V --version --json --netns --wide --no-color -h --help" ;;
+    metrics) words="--metrics-limit -V --version --json --netns --wide --no-color -h --help" ;;
     explain) words="-f --file --from --interface --listening --expect -V --version --json --netns --wide --no-color -h --help tcp udp -" ;;
     monitor) words="--protocol --on --port --from --mapping --verdict --sample --rate --count --seconds --summary -V --version --json --netns --wide --no-color -h --help" ;;
     audit) words="--kind -V --version --json --netns --wide --no-color -h --help" ;;
@@ -96,11 +103,11 @@ _ilm() {
     check) words="-f --file -V --version --json --netns --wide --no-color -h --help" ;;
     diff) words="-f --file --against --summary --limit -V --version --json --netns --wide --no-color -h --help" ;;
     import) words="--label -V --version --json --netns --wide --no-color -h --help tubular nft"; [[ $current == -* ]] || { compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return; } ;;
-    run) words="-f --file --readers --writers --keep --replace --over-newer -V --version --json --netns --wide --no-color -h --help" ;;
+    run) words="-f --file --readers --writers --keep --metrics --metrics-limit --replace --over-newer -V --version --json --netns --wide --no-color -h --help" ;;
     apply) words="-f --file --replace --dry-run --wait --timing --over-newer -V --version --json --netns --wide --no-color -h --help" ;;
     adopt) words="-f --file --dry-run --undo --lines --restart --socket-units --drain --start-timeout --spare-ssh-port --login-timeout -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm address --names 2>/dev/null)"; } ;;
     reload) words="--timing -V --version --json --netns --wide --no-color -h --help" ;;
-    add) words="--replace --dry-run --wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
+    add) words="--replace --for --dry-run --wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
     remove) words="--dry-run --wait --timing -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm mappings --added --names 2>/dev/null)"; } ;;
     drain) words="--force --wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
     undrain) words="--wait --timing -V --version --json --netns --wide --no-color -h --help" ;;

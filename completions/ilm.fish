@@ -98,6 +98,7 @@ complete -c ilm -n __fish_use_subcommand -a reload -d 'have the running `ilm run
 complete -c ilm -n '__fish_seen_subcommand_from reload' -l timing -d 'show how long each step took (always included in --json)'
 complete -c ilm -n __fish_use_subcommand -a add -d 'add mappings at run time'
 complete -c ilm -n '__fish_seen_subcommand_from add' -l replace -d 'replace a mapping of the same name that was added before'
+complete -c ilm -n '__fish_seen_subcommand_from add' -l for -r -d 'let them end by themselves after this time: 30s, 10m, 1h, 2d; with --replace, from now on again'
 complete -c ilm -n '__fish_seen_subcommand_from add' -l dry-run -d 'change nothing: show what would change, as `ilm diff` does, or why it would fail'
 complete -c ilm -n '__fish_seen_subcommand_from add' -l wait -r -d 'give up when another writer keeps this change waiting for this long (default: 30)'
 complete -c ilm -n '__fish_seen_subcommand_from add' -l timing -d 'show how long each step took (always included in --json)'

@@ -305,6 +305,7 @@ _ilm() {
             '(-h --help)--help[show help]' ;;
         add)
           _arguments '--replace[replace a mapping of the same name that was added before]' \
+            '--for[let them end by themselves after this time: 30s, 10m, 1h, 2d; with --replace, from now on again]:TIME: ' \
             '--dry-run[change nothing: show what would change, as `ilm diff` does, or why it would fail]' \
             '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
             '--timing[show how long each step took (always included in --json)]' \

@@ -1360,18 +1360,20 @@ export interface Step {
   next: number;
   group: number;
   interface: number;
+  untilS: number;
   matched: number;
 }
 
 export const stepLayout: Layout<Step> = {
-  size: 24,
+  size: 28,
   read: (view, at) => ({
     rule: view.getUint32(at, true),
     counter: view.getUint32(at + 4, true),
     next: view.getUint32(at + 8, true),
     group: view.getUint32(at + 12, true),
     interface: view.getUint32(at + 16, true),
-    matched: view.getUint8(at + 20),
+    untilS: view.getUint32(at + 20, true),
+    matched: view.getUint8(at + 24),
   }),
   write: (view, at, value) => {
     view.setUint32(at, value.rule, true);
@@ -1379,7 +1381,8 @@ export const stepLayout: Layout<Step> = {
     view.setUint32(at + 8, value.next, true);
     view.setUint32(at + 12, value.group, true);
     view.setUint32(at + 16, value.interface, true);
-    view.setUint8(at + 20, value.matched);
+    view.setUint32(at + 20, value.untilS, true);
+    view.setUint8(at + 24, value.matched);
   },
 };
 

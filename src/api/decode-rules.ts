@@ -224,6 +224,7 @@ const anyMapping: Decode<Mapping> = record<Mapping>({
   sometimes: {
     from: someOf(prefixes),
     interfaces: someOf(interfaceNames),
+    until: integer(1, POSITION_MAX - 1),
     listeners,
     description,
   },

@@ -1,13 +1,14 @@
 /** Mappings as the JSON that scripts rely on. */
 import type { DestinationJson, MappingJson } from "../json/mapping.js";
 import type { DrainedDestinationJson } from "../json/drain.js";
+import { timeAt } from "../kernel/boot-time.js";
 import { formatDrained, type Drained } from "../model/drained.js";
 import type { Destination, Mapping, Service } from "../model/mapping.js";
 import { formatPorts } from "../model/ports.js";
 
 export function mappingShape(mapping: Mapping, runtime: boolean): MappingJson {
   const { name, protocol, ports, on, from = [], interfaces = [], to, ...others } = mapping;
-  const { existing, miss, listeners = [], description = null, origin, ...more } = others;
+  const { existing, miss, listeners = [], description = null, until, origin, ...more } = others;
   // A new key of mappings needs a place in the JSON.
   more satisfies Record<string, never>;
   return {
@@ -23,6 +24,7 @@ export function mappingShape(mapping: Mapping, runtime: boolean): MappingJson {
     listeners,
     description,
     runtime,
+    until: until === undefined ? null : timeAt(until),
     origin: formatOrigin({ origin }),
   };
 }

@@ -136,21 +136,35 @@ export class ClassChains {
 
   /** Chains entries of one source, those with an interface first. */
   #conditions(entries: readonly Entry[], after: number, matched: MatchedLevel): number {
-    const { steps, interfaces } = this.#tables;
+    const { steps } = this.#tables;
     let head = after;
     for (const entry of entries.toReversed()) {
-      if (entry.interface === null) {
+      const { rule, until } = entry.unit;
+      if (entry.interface === null && until === undefined) {
         head = this.#decide(entry, matched);
         continue;
       }
-      let index = interfaces.get(entry.interface);
-      if (index === undefined) {
-        index = interfaces.size + 1;
-        interfaces.set(entry.interface, index);
-      }
-      const step = { rule: entry.unit.rule, next: head, interface: index, matched };
+      const named = entry.interface === null ? null : this.#numberOf(entry.interface);
+      const step = {
+        rule,
+        next: head,
+        matched,
+        ...(named !== null && { interface: named }),
+        ...(until !== undefined && { until }),
+      };
       head = steps.push(step, steps.depth(head));
     }
     return head;
+  }
+
+  /** Returns the number of an interface that steps name. */
+  #numberOf(name: string): number {
+    const { interfaces } = this.#tables;
+    let index = interfaces.get(name);
+    if (index === undefined) {
+      index = interfaces.size + 1;
+      interfaces.set(name, index);
+    }
+    return index;
   }
 }

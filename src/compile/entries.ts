@@ -25,6 +25,8 @@ export class Unit {
   readonly rule: number;
   /** True when the unit has no conditions: nothing after it is reached. */
   readonly isUnconditional: boolean;
+  /** When the mapping ends, as its `until`. */
+  readonly until: number | undefined;
 
   constructor(
     mappings: LazyMappings,
@@ -36,6 +38,7 @@ export class Unit {
     this.ports = ports;
     this.rule = rule;
     this.isUnconditional = !mappings.isConditionalAt(index);
+    this.until = this.isUnconditional ? undefined : mappings.at(index)?.until;
   }
 
   /** The mapping. It is not kept, as there may be a million. */
@@ -78,7 +81,10 @@ export function entriesOf(units: readonly Unit[], prefix: Prefix): Entry[] {
     .sort(compareRanks);
 }
 
-/** Reports whether the entry takes every source and interface, so nothing comes after it. */
+/**
+ * Reports whether the entry takes every source and interface at any time, so nothing comes after
+ * it.
+ */
 export function isLast(entry: Entry): boolean {
-  return entry.from === null && entry.interface === null;
+  return entry.from === null && entry.interface === null && entry.unit.until === undefined;
 }

@@ -58,7 +58,8 @@ export class Reach {
       if (hider === undefined) this.#reached[entry.unit.index] = 1;
       else if (hider.index !== entry.unit.index) this.#hide(entry.unit.index, hider.index);
       const key = `${entry.from ?? ""} ${entry.interface ?? ""}`;
-      if (!earlier.has(key)) earlier.set(key, entry.unit);
+      // What ends hides nothing.
+      if (!earlier.has(key) && entry.unit.until === undefined) earlier.set(key, entry.unit);
     }
   }
 

@@ -96,6 +96,8 @@ export interface StepTable {
   readonly group: Uint32Array;
   /** If not 0, an index into `interfaces`. */
   readonly interface: Uint32Array;
+  /** If not 0, the second since boot from which on the step is passed over. */
+  readonly until: Uint32Array;
   /** Indexes into `matchedLevels`. */
   readonly matched: Uint8Array;
 }
@@ -188,6 +190,7 @@ export class StepColumns {
   readonly #next = words();
   readonly #group = words();
   readonly #interface = words();
+  readonly #until = words();
   readonly #matched = bytes();
   /** The maximum number of steps that a packet can take from here. */
   readonly #depth = words();
@@ -207,6 +210,7 @@ export class StepColumns {
       next?: number;
       group?: number;
       interface?: number;
+      until?: number;
       matched?: MatchedLevel;
     },
     depth: number,
@@ -215,6 +219,7 @@ export class StepColumns {
     this.#next.push(step.next ?? 0);
     this.#group.push(step.group ?? 0);
     this.#interface.push(step.interface ?? 0);
+    this.#until.push(step.until ?? 0);
     this.#matched.push(matchedLevels.indexOf(step.matched ?? "default"));
     return this.#depth.push(depth + 1);
   }
@@ -230,6 +235,7 @@ export class StepColumns {
       next: this.#next.view(),
       group: this.#group.view(),
       interface: this.#interface.view(),
+      until: this.#until.view(),
       matched: this.#matched.view(),
     };
   }

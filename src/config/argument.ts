@@ -113,7 +113,10 @@ function notArgument(text: string): { reason: string; hint: string } {
  * was given as an argument has none of these.
  */
 export function formatMappingArgument(
-  mapping: Omit<Mapping, "name" | "existing" | "miss" | "listeners" | "description" | "origin">,
+  mapping: Omit<
+    Mapping,
+    "name" | "existing" | "miss" | "listeners" | "description" | "until" | "origin"
+  >,
 ): string {
   const { protocol, ports, on, from, interfaces, to, ...more } = mapping;
   // A new key of mappings needs a place in arguments, or is left out above.

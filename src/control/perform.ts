@@ -6,8 +6,10 @@ import type { ApplyOptions, DataPlane } from "../dataplane/types.js";
 import type { Revision } from "../model/revision.js";
 import { beginStep, tellSteps } from "../progress.js";
 import { IlmError } from "../errors.js";
+import { bootSeconds } from "../kernel/boot-time.js";
 import {
   rulesAfter,
+  withoutEnded,
   type ApplyChange,
   type Change,
   type ReapplyChange,
@@ -124,6 +126,7 @@ function changeHere(dataPlane: DataPlane, change: Change, options: ApplyOptions)
   return dataPlane.asOne(() => {
     // Only a whole configuration may replace what cannot be read.
     const before = change.kind === "apply" ? activeIfReadable(dataPlane) : dataPlane.active();
-    return dataPlane.apply(rulesAfter(before?.rules ?? null, change), options);
+    const rules = before === null ? null : withoutEnded(before.rules, bootSeconds());
+    return dataPlane.apply(rulesAfter(rules, change), options);
   });
 }

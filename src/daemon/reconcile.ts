@@ -13,7 +13,14 @@ import { type Revision, areSound, revise } from "../model/revision.js";
 import { timed } from "../progress.js";
 import { type ApiChange } from "../api/api.js";
 import { errorBody, foreseen, type ErrorBody } from "../api/error-body.js";
-import { rulesAfter, type Change, type ReapplyChange, type ReviseChange } from "../rules/change.js";
+import { bootSeconds } from "../kernel/boot-time.js";
+import {
+  rulesAfter,
+  withoutEnded,
+  type Change,
+  type ReapplyChange,
+  type ReviseChange,
+} from "../rules/change.js";
 import {
   describeKfuncTrouble,
   describeLost,
@@ -81,6 +88,8 @@ export class Reconciler {
   /** A queued reload. Further requests share it. */
   #waitingReload: Promise<AnsweredChange> | null = null;
   #reload: ReloadState = { last: null, done: 0, failed: 0 };
+  /** Waits until the next mapping ends that was added for a time. */
+  #ending: NodeJS.Timeout | undefined;
   #unloaded = false;
   readonly #took: Readonly<Record<ApiChange["kind"], Durations>> = {
     apply: new Durations(),
@@ -299,9 +308,8 @@ export class Reconciler {
         // Only a whole configuration may replace what cannot be read.
         const isWhole = change.kind === "apply";
         const before = isWhole ? activeIfReadable(dataPlane) : dataPlane.active();
-        return this.#put(before, rulesAfter(before?.rules ?? null, change), {
-          revision,
-        });
+        const rules = before === null ? null : withoutEnded(before.rules, bootSeconds());
+        return this.#put(before, rulesAfter(rules, change), { revision });
       }),
     );
     if (change.kind === "apply") {
@@ -370,7 +378,8 @@ export class Reconciler {
     const before = isWhole ? activeIfReadable(dataPlane) : dataPlane.active();
     if (!isWhole) {
       // There is nothing to read: what is active (or nothing at all) is what is wanted.
-      return this.#put(before, before?.rules ?? rulesAfter(null, nothingFromFile));
+      const rules = before === null ? null : withoutEnded(before.rules, bootSeconds());
+      return this.#put(before, rules ?? rulesAfter(null, nothingFromFile));
     }
     const loaded = await load(this.#source, {
       kept: () => dataPlane.keptText(),
@@ -379,7 +388,8 @@ export class Reconciler {
     const { source, given, file, warnings, revision, compiled, text, files } = loaded;
     for (const warning of warnings) log.log("warning", formatProblem(warning));
     const change = { kind: "apply", source, given, file } as const;
-    const rules = rulesAfter(before?.rules ?? null, change);
+    const active = before === null ? null : withoutEnded(before.rules, bootSeconds());
+    const rules = rulesAfter(active, change);
     const result = this.#put(before, rules, { revision, compiled });
     if (text !== null) dataPlane.keepText(rules, text);
     if (stored === undefined && source !== null && files !== null) {
@@ -396,6 +406,7 @@ export class Reconciler {
     const { dataPlane, log, tell, overNewer } = this.#options;
     const result = dataPlane.apply(rules, { ...how, overNewer, settleLater: true });
     const { generation, changed, mappings } = result;
+    this.#endInTime(rules);
     if (changed && !result.incremental) {
       const replaced = before === null ? 0 : countMappings(before.rules);
       this.#wasLarge = Math.max(replaced, mappings) >= LARGE_MAPPINGS;
@@ -423,6 +434,43 @@ export class Reconciler {
       log.log("warning", describeKfuncTrouble(result.kfuncTrouble));
     }
     return result;
+  }
+
+  /** Removes mappings for a time when they end. Until then they are passed over anyway. */
+  #endInTime({ runtime }: ActiveRules): void {
+    clearTimeout(this.#ending);
+    const next = Math.min(...runtime.map(({ until = Infinity }) => until));
+    if (next === Infinity) return;
+    const wait = Math.min((next - bootSeconds()) * 1000, LONGEST_TIMER_MS);
+    this.#ending = setTimeout(() => void this.#end(), Math.max(0, wait)).unref();
+  }
+
+  async #end(): Promise<void> {
+    await this.#enqueue(async () => {
+      if (this.#unloaded) return;
+      const { dataPlane, log } = this.#options;
+      try {
+        const before = activeIfReadable(dataPlane);
+        if (before === null) return;
+        const rules = withoutEnded(before.rules, bootSeconds());
+        if (rules === before.rules) {
+          this.#endInTime(rules);
+          return;
+        }
+        const stays = new Set(rules.runtime);
+        for (const mapping of before.rules.runtime) {
+          if (stays.has(mapping)) continue;
+          log.log(
+            "info",
+            `the mapping ${mapping.name} (${mapping.protocol}) was added for a time, and has ended`,
+          );
+        }
+        this.#put(before, rules);
+      } catch (error) {
+        const { message } = errorBody(error);
+        log.log("error", `mappings that have ended are still there, without effect: ${message}`);
+      }
+    });
   }
 
   #switch(to: "off" | "on"): ChangeResult {
@@ -485,6 +533,9 @@ export class Reconciler {
 const none: NamedMappings = { count: 0, names: [] };
 /** What a change did that changed no mapping, but something else. */
 const noDifference: ChangeSummary = { added: none, removed: none, changed: none };
+
+/** What timers can wait at most (32 bits of milliseconds, with a sign). */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 const nothingFromFile: Change & { kind: "apply" } = {
   kind: "apply",

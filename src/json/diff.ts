@@ -80,7 +80,7 @@ export const difference = object({
         after: field(mapping, "The mapping of the same name and protocol that would be."),
         fields: field(
           list(text),
-          "What differs: `ports`, `on`, `from`, `interfaces`, `to`, `existing`, `miss`, `listeners`, `description`.",
+          "What differs: `ports`, `on`, `from`, `interfaces`, `until`, `to`, `existing`, `miss`, `listeners`, `description`.",
         ),
       }),
     ),

@@ -85,6 +85,10 @@ export const mapping = object(
       "What it is for, as the configuration says; null without a word.",
     ),
     runtime: field(boolean, "True when `ilm add` added it."),
+    until: field(
+      nullable(text),
+      "When it ends, as `ilm add --for` said: ISO 8601, UTC; null when it does not.",
+    ),
     origin: field(
       text,
       "`FILE:LINE` of the configuration; `<argument>`, `<stdin>` or `<runtime>` for other mappings.",

@@ -43,6 +43,9 @@ const nativeMmap = libcFunction<[null, number, number, number, number, number], 
 const nativeMunmap = libcFunction<[Pointer, number], number>(
   "int munmap(void *address, size_t length)",
 );
+const nativeClockGettime = libcFunction<[number, BigInt64Array], number>(
+  "int clock_gettime(int clock, void *time)",
+);
 
 /** Returns an errno. `old` is null when the previous mask does not matter. */
 const nativeSigmask = libcFunction<[number, Uint8Array, Uint8Array | null], number>(
@@ -72,6 +75,7 @@ export const SO_PEERGROUPS = 59;
  * The socket option for the kernel's cookie of its network namespace, 64 bits; since Linux 5.14.
  */
 export const SO_NETNS_COOKIE = 71;
+export const CLOCK_BOOTTIME = 7;
 export const CLONE_NEWNET = 0x40000000;
 export const LOCK_EX = 2;
 export const LOCK_NB = 4;
@@ -98,6 +102,15 @@ export function withoutSignals<T>(action: () => T): T {
 function setSignalMask(mask: Uint8Array, old: Uint8Array | null): void {
   const errno = nativeSigmask(SIG_SETMASK, mask, old);
   if (errno !== 0) throw syscallError("pthread_sigmask", errno);
+}
+
+/** Returns the clock's time in nanoseconds, as this process sees it. */
+export function clockNs(clock: number): bigint {
+  // struct timespec, on 64-bit hosts.
+  const time = new BigInt64Array(2);
+  checked("clock_gettime", nativeClockGettime(clock, time));
+  const [seconds = 0n, nanoseconds = 0n] = time;
+  return seconds * 1_000_000_000n + nanoseconds;
 }
 
 export function close(fd: number): void {

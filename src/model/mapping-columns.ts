@@ -27,7 +27,7 @@ import { LazyMappings, type Mappings } from "./mappings.js";
 import { matchText } from "./match-text.js";
 
 /** What few mappings have: their conditions, `from` and `interfaces`, and what else is rare. */
-type Conditions = Pick<Mapping, "from" | "interfaces" | "listeners" | "description">;
+type Conditions = Pick<Mapping, "from" | "interfaces" | "until" | "listeners" | "description">;
 
 /** The plain values that the columns point to. */
 export interface ColumnLists {
@@ -478,7 +478,7 @@ export class MappingColumnsBuilder {
   /** Appends a mapping. `isDerived` says that config/name.ts has derived the name. */
   push(mapping: Mapping, isDerived = false): void {
     const { name, protocol, ports, on, from, interfaces, to, existing, miss, origin } = mapping;
-    const { listeners, description } = mapping;
+    const { until, listeners, description } = mapping;
     // Given names have no colon, and shortened derived ones have a tilde, which no port or prefix
     // has. With conditions, the text is long and rarely matches.
     const isMatchText = isDerived
@@ -497,6 +497,7 @@ export class MappingColumnsBuilder {
     const conditions = {
       ...(from && { from }),
       ...(interfaces && { interfaces }),
+      ...(until !== undefined && { until }),
       ...(listeners && { listeners }),
       ...(description !== undefined && { description }),
     };

@@ -111,7 +111,12 @@ export interface Mapping {
    * mapping leads to. Absent means nobody else. A list is canonical, without duplicates, not empty.
    */
   readonly listeners?: Listeners;
-  /** What it is for, in the user's words (see isDescription). It decides nothing. */
+  /**
+   * When it ends, in seconds since the host was booted; absent means never. It is then passed over,
+   * as with a condition that is not met.
+   */
+  readonly until?: number;
+  /** What it is for, in the user's words. It decides nothing. */
   readonly description?: string;
   readonly origin: Origin;
 }
@@ -156,7 +161,7 @@ export interface Service {
   readonly mptcp?: "off";
   /** What happens when its owner binds to 0.0.0.0 or ::. Absent means the host's policy. */
   readonly wildcard?: ServiceWildcard;
-  /** What it is, in the user's words (see isDescription). */
+  /** What it is, in the user's words. */
   readonly description?: string;
   readonly origin: Origin;
 }
@@ -197,8 +202,17 @@ export interface WildcardPolicies {
 }
 
 /** Reports whether the mapping takes some packets only. Others pass on to the next best mapping. */
-export function isConditional(mapping: Pick<Mapping, "from" | "interfaces">): boolean {
-  return mapping.from !== undefined || mapping.interfaces !== undefined;
+export function isConditional({
+  from,
+  interfaces,
+  until,
+}: Pick<Mapping, "from" | "interfaces" | "until">): boolean {
+  return from !== undefined || interfaces !== undefined || until !== undefined;
+}
+
+/** Reports whether the mapping is over at this second since boot. */
+export function hasEnded({ until }: Pick<Mapping, "until">, now: number): boolean {
+  return until !== undefined && until <= now;
 }
 
 export function isWeighted(mapping: Pick<Mapping, "to">): boolean {

@@ -2,7 +2,7 @@
  * What a change asks for, and the rules that it leads to. Pure: nothing here touches the kernel.
  */
 import { configurationError, IlmError, type Problem } from "../errors.js";
-import { mappingKey, type Mapping } from "../model/mapping.js";
+import { hasEnded, mappingKey, type Mapping } from "../model/mapping.js";
 import { type ActiveRules, type FilePart, noActiveRules } from "../model/rules.js";
 import { joinMappings, toLazy } from "../model/mappings.js";
 import { type DrainChange, drainedAfter } from "./drained.js";
@@ -108,6 +108,12 @@ function afterAdd(rules: ActiveRules, added: readonly Mapping[], replace: boolea
   if (problems.length > 0) throw configurationError(problems);
   // The compiler checks the names against the file's: doing it here would mean reading all of them.
   return { ...rules, runtime: [...runtime.values()] };
+}
+
+/** Returns the rules without mappings that are over at this second since boot. */
+export function withoutEnded(rules: ActiveRules, now: number): ActiveRules {
+  const runtime = rules.runtime.filter((mapping) => !hasEnded(mapping, now));
+  return runtime.length === rules.runtime.length ? rules : { ...rules, runtime };
 }
 
 /** Reports whether two mappings are equal in everything but where they were written. */

@@ -7,8 +7,8 @@ export interface ChangedMapping {
   readonly before: Mapping;
   readonly after: Mapping;
   /**
-   * The names of the keys that differ: `ports`, `on`, `from`, `interfaces`, `to`, `existing`,
-   * `miss`, `listeners`, `description`.
+   * The names of the keys that differ: `ports`, `on`, `from`, `interfaces`, `until`, `to`,
+   * `existing`, `miss`, `listeners`, `description`.
    */
   readonly fields: readonly string[];
 }
@@ -42,6 +42,7 @@ const isCompared = {
   on: true,
   from: true,
   interfaces: true,
+  until: true,
   to: true,
   existing: true,
   miss: true,

@@ -89,7 +89,7 @@ class Side {
           });
         }
         before = mapping;
-        if (from === null && name === null) return ways;
+        if (from === null && name === null && mapping.until === undefined) return ways;
       }
       if (isOwned(prefix, this.#owned)) return ways;
       prefix = nesting.around(prefix);

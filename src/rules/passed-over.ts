@@ -1,6 +1,6 @@
 /** Mappings that would have decided if their conditions were met, for explanations to people. */
 import { type Address, familyOf, prefixContains } from "../model/address.js";
-import type { Mapping, Protocol } from "../model/mapping.js";
+import { type Mapping, type Protocol, hasEnded } from "../model/mapping.js";
 import { type Rules, allMappings } from "../model/rules.js";
 import { countPorts, portsContain } from "../model/ports.js";
 import { type Rank, compareRanks, conditionsOf, onLength, ownedBy } from "./order.js";
@@ -12,17 +12,19 @@ export interface Dialled {
   readonly remote: Address;
   /** The name of the interface that the packet comes in on, or null when it is unknown. */
   readonly interface: string | null;
+  /** Now, in seconds since boot; absent while nothing has ended. */
+  readonly now?: number;
 }
 
 export interface PassedOver {
   readonly mapping: Mapping;
   /** The condition that is not met. */
-  readonly why: "from" | "interface";
+  readonly why: "from" | "interface" | "until";
 }
 
 /** One of the ways in which a mapping could decide. */
 export interface Claim extends Rank {
-  readonly unmet: "from" | "interface" | null;
+  readonly unmet: "from" | "interface" | "until" | null;
 }
 
 /** Returns all claims of a mapping on what was dialled, in the order of decision. */
@@ -40,7 +42,8 @@ export function claimsOf(
     .map(({ from, fromLength, interface: name }): Claim => {
       const isFrom = from === null || prefixContains(from, remote);
       const comesIn = name === null || name === dialled.interface;
-      const unmet = isFrom ? (comesIn ? null : "interface") : "from";
+      const inTime = hasEnded(mapping, dialled.now ?? 0) ? "until" : null;
+      const unmet = isFrom ? (comesIn ? inTime : "interface") : "from";
       return { onLength: length, ports, fromLength, interface: name, unmet };
     })
     .toSorted(compareRanks);
@@ -64,8 +67,9 @@ export function passedOver(
     );
     const [first] = before;
     if (first === undefined) continue;
-    const isFrom = before.some(({ unmet }) => unmet === "interface");
-    found.push({ mapping, why: isFrom ? "interface" : "from", first });
+    const unmet = new Set(before.map((claim) => claim.unmet));
+    const why = unmet.has("until") ? "until" : unmet.has("interface") ? "interface" : "from";
+    found.push({ mapping, why, first });
   }
   return found.toSorted((left, right) => compareRanks(left.first, right.first));
 }

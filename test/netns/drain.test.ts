@@ -6,6 +6,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { refused } from "../support/dialler.js";
 import { addressesOf, matrix } from "../support/matrix.js";
 import { addNat, removeRules } from "../support/neighbours.js";
+import { eventually } from "../support/process.js";
 import { useNetwork } from "../support/network.js";
 
 const network = useNetwork();
@@ -216,6 +217,76 @@ describe("ilm drain", () => {
     expect(await client.dial("tcp", four.public, 6102)).toEqual(refused);
     await server.ilmDone(["undrain", "app"]);
     expect(await client.who("tcp", four.public, 6102)).toBe("app");
+  });
+});
+
+describe("add --for", () => {
+  for (const withRun of [false, true]) {
+    const how = withRun ? "run removes it" : "no process is there";
+
+    test(`a mapping for a time stops deciding when that is over: ${how}`, async () => {
+      const { server, client } = network;
+      const file = server.file(shared);
+      if (withRun) await server.startRun(["-f", file]);
+      else await server.ilmDone(["apply", "-f", file]);
+      const places = (address: string, port: number) =>
+        [
+          ["tcp", address, port],
+          ["udp", address, port],
+        ] as const;
+      await server.echo("app", [...places(four.daemon, 6100), ...places(six.daemon, 6100)]);
+      await server.echo("canary", [...places(four.daemon2, 6100), ...places(six.daemon2, 6100)]);
+      await server.ilmDone([
+        "add",
+        "--for",
+        "1h",
+        "tcp+udp:6100@203.0.113.5=127.0.1.11",
+        "tcp+udp:6100@2001:db8::5=fd5e:ed00::11",
+      ]);
+      const answers = async (): Promise<Set<string>> => {
+        const tags = new Set<string>();
+        for (const { second } of [four, six]) {
+          for (const protocol of ["tcp", "udp"] as const) {
+            tags.add(await client.who(protocol, second, 6100));
+          }
+        }
+        return tags;
+      };
+      expect(await answers()).toEqual(new Set(["canary"]));
+      const text = (await server.ilmDone(["mappings", "--added"])).stdout;
+      expect(text).toMatch(/run time, ends in (?:59|60) min/);
+      const again = [
+        "tcp+udp:6100@203.0.113.5=127.0.1.11",
+        "tcp+udp:6100@2001:db8::5=fd5e:ed00::11",
+      ];
+      const refusal = await server.ilm(["add", "--for", "2s", ...again]);
+      expect(refusal.stderr).toContain("already added at run time");
+      await server.ilmDone(["add", "--replace", "--for", "2s", ...again]);
+      await eventually("the mappings are over", async () => {
+        const tags = await answers();
+        return tags.size === 1 && tags.has("app") ? true : null;
+      });
+      const added = (await server.mappings()).filter(({ runtime }) => runtime);
+      if (withRun) {
+        await eventually("run removes them", async () => {
+          const left = (await server.mappings()).filter(({ runtime }) => runtime);
+          return left.length === 0 ? true : null;
+        });
+        return;
+      }
+      expect(added).toHaveLength(4);
+      expect((await server.ilmDone(["mappings", "--added"])).stdout).toContain("has ended");
+      const explained = await server.ilmDone(["explain", "tcp", "203.0.113.5:6100"]);
+      expect(explained.stdout).toContain("it has ended, and the next change removes it");
+      await server.ilmDone(["apply", "-f", file]);
+      expect((await server.mappings()).filter(({ runtime }) => runtime)).toEqual([]);
+    });
+  }
+
+  test.each(["1", "0s", "1.5h", "367d", "h"])("--for %s is refused", async (time) => {
+    const result = await network.server.ilm(["add", "--for", time, "tcp:6100=127.0.1.11"]);
+    expect(result.status).toBe(2);
+    expect(result.stderr).toContain("Write a whole number with s, m, h or d");
   });
 });
 

@@ -65,7 +65,7 @@ export function evaluate(
   );
   const drained = new DrainedPlaces(rules.drained ?? [], rules.file.services);
   return ({ interfaceIndex, ...packet }) => {
-    const dialled = { ...packet, interface: interfaces.get(interfaceIndex) ?? null };
+    const dialled = { ...packet, interface: interfaces.get(interfaceIndex) ?? null, now: 1000 };
     const chosen = evaluator.choose(dialled);
     const { verdict, destinations } = outcomeOf(chosen, dialled, listeners, judge, drained);
     return { verdict, mapping: chosen.index, destinations };

@@ -215,6 +215,8 @@ export function generateMapping(
     on: on(random),
     ...(conditions && random.oneIn(3) && { from: from(random) }),
     ...(conditions && random.oneIn(4) && { interfaces: interfaces(random) }),
+    // Long over, or in a hundred years.
+    ...(conditions && random.oneIn(5) && { until: random.pick([1, 3_153_600_000]) }),
     existing: random.pick<Existing>(["exact", "exact", "any", "never"]),
     ...(random.oneIn(12)
       ? { to: [], miss: "reject" }

@@ -301,7 +301,8 @@ export function decide(
     .filter(({ mapping, from }) => {
       const name = interfaces.get(interfaceIndex);
       const comesIn = name !== undefined && mapping.interfaces?.includes(name) === true;
-      return from !== null && (mapping.interfaces === undefined || comesIn);
+      const isOver = mapping.until === 1;
+      return from !== null && !isOver && (mapping.interfaces === undefined || comesIn);
     })
     .filter(
       ({ mapping, fit: length }) =>

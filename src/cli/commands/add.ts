@@ -2,6 +2,8 @@
 import type { Performed } from "../../control/perform.js";
 import type { Problem } from "../../errors.js";
 import type { Mapping, Origin, Service } from "../../model/mapping.js";
+import { IlmError } from "../../errors.js";
+import { bootSeconds } from "../../kernel/boot-time.js";
 import { recordSteps, stepTimes } from "../../progress.js";
 import { describePerformed } from "./apply.js";
 import { print, type Context } from "../shell/context.js";
@@ -19,6 +21,8 @@ import { withDataPlane } from "../shell/with-data-plane.js";
 export interface AddOptions extends WaitOptions, TimingOptions, DryRunOptions {
   /** True when the mapping replaces one of the same name that was added before. */
   readonly replace?: boolean;
+  /** How long the mappings are to last. */
+  readonly for?: string;
 }
 
 const runtimeOrigin: Origin = { file: "<runtime>", line: 0, column: 0 };
@@ -30,10 +34,16 @@ export async function add(
 ): Promise<void> {
   recordSteps();
   const wait = { waitSeconds: waitSeconds(options) };
+  const lasts = parseLasting(options.for);
   const { parseMappingArgument } = await import("../../config/argument.js");
   const read = async (services: readonly Service[]): Promise<Given> => {
     const given = texts.flatMap((text) => parseMappingArgument(text, services));
-    const mappings = given.map((mapping): Mapping => ({ ...mapping, origin: runtimeOrigin }));
+    const until = lasts === undefined ? undefined : { until: bootSeconds() + lasts };
+    const mappings = given.map((mapping): Mapping => ({
+      ...mapping,
+      ...until,
+      origin: runtimeOrigin,
+    }));
     const { warnings } = await warnOfHost(given, services);
     return { change: { kind: "add", mappings, replace: options.replace === true }, warnings };
   };
@@ -70,6 +80,21 @@ export async function add(
         describeTiming(options, timing),
     );
   }
+}
+
+const UNITS = { s: 1, m: 60, h: 3600, d: 86_400 } as const;
+const LONGEST_S = 366 * UNITS.d;
+
+/** Parses `30s`, `10m`, `1h` or `2d`, to seconds. Throws USAGE. */
+function parseLasting(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const [, number, unit] = /^([1-9][0-9]{0,8})([smhd])$/.exec(text) ?? [];
+  const seconds = Number(number) * UNITS[(unit ?? "s") as keyof typeof UNITS];
+  if (number !== undefined && seconds <= LONGEST_S) return seconds;
+  const what = number === undefined ? "is not a length of time" : "is longer than 366 days";
+  throw new IlmError("USAGE", `--for: ${JSON.stringify(text)} ${what}`, {
+    remedy: "Write a whole number with s, m, h or d: 30s, 10m, 1h, 2d.",
+  });
 }
 
 /** What the arguments ask for, and what is doubtful about it. */

@@ -33,6 +33,7 @@ import { describeTarget } from "../render/mapping.js";
 import { renderTable, type Column } from "../render/table.js";
 import { describeQueue } from "../../words/queue.js";
 import { count, formatTime, printable } from "../../words/text.js";
+import { describeUntil } from "../../words/until.js";
 import { noteObstacles, type Survey } from "../../doctor/survey.js";
 import { survey } from "../shell/survey.js";
 import { withDataPlane } from "../shell/with-data-plane.js";
@@ -299,7 +300,7 @@ function renderRows(context: Context, rows: readonly Row[], holderOf: HolderOf):
     const { port, on, from, interface: interfaces, runtime } = mapping;
     const answered = destinations.some(({ listening }) => listening);
     return [
-      printable(mapping.name) + (runtime ? " (run time)" : ""),
+      printable(mapping.name) + (runtime ? ` (${describeRuntime(mapping.until)})` : ""),
       mapping.protocol,
       port,
       [
@@ -343,6 +344,10 @@ function describeSelected({ selected }: Counters, destinations: readonly Destina
   if (each.length < 2) return String(selected);
   const before = selected - each.reduce((sum, one) => sum + one, 0);
   return [...each.map(String), ...(before > 0 ? [`before ${before}`] : [])].join("\n");
+}
+
+function describeRuntime(until: string | null): string {
+  return until === null ? "run time" : `run time, ${describeUntil(until, Date.now())}`;
 }
 
 function describeAnswer(row: DestinationRow, holderOf: HolderOf): string {

@@ -3,6 +3,7 @@ import type { Explanation } from "../../dataplane/types.js";
 import type { Attempt, Verdict } from "../../model/decision.js";
 import type { Holder, Listener } from "../../model/listener.js";
 import { type Family, familyOf, prefixContains } from "../../model/address.js";
+import { bootSeconds } from "../../kernel/boot-time.js";
 import { isRefusal, isWeighted, type Destination, type Mapping } from "../../model/mapping.js";
 import { type Rules, allMappings } from "../../model/rules.js";
 import { countPorts, formatPorts, portsContain } from "../../model/ports.js";
@@ -252,9 +253,14 @@ const PASSED_SHOWN = 5;
 
 export function passedOverSteps({ explanation, rules, mapping, interfaceName }: Matched): string[] {
   const { packet } = explanation;
-  const passed = passedOver(rules, { ...packet, interface: interfaceName }, mapping);
+  const passed = passedOver(
+    rules,
+    { ...packet, interface: interfaceName, now: bootSeconds() },
+    mapping,
+  );
   const steps = passed.slice(0, PASSED_SHOWN).map(({ mapping: other, why }) => {
     const name = `the mapping ${printable(other.name)} (${printable(formatOrigin(other))}) is passed over`;
+    if (why === "until") return `${name}: it has ended, and the next change removes it`;
     return why === "from"
       ? `${name}: ${packet.remote} is not in ${(other.from ?? []).join(", ")}`
       : `${name}: it is for ${(other.interfaces ?? []).map(printable).join(", ")}, and the packet comes in on ${interfaceName === null ? "no known interface (--interface)" : printable(interfaceName)}`;

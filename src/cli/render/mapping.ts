@@ -1,6 +1,7 @@
 /** Describes mappings in words. */
 import type { DestinationJson } from "../../json/mapping.js";
 import type { Destination, Mapping, Service } from "../../model/mapping.js";
+import { timeAt } from "../../kernel/boot-time.js";
 import { formatEndpoint } from "../../model/endpoint.js";
 import { formatListeners, formatOwner } from "../../model/owner.js";
 import { formatPorts } from "../../model/ports.js";
@@ -11,7 +12,7 @@ import { formatPorts } from "../../model/ports.js";
  */
 export function describeMapping(mapping: Omit<Mapping, "name" | "origin">): string {
   const { protocol, ports, on, from = [], interfaces = [], to, ...others } = mapping;
-  const { existing, miss, listeners, description, ...more } = others;
+  const { existing, miss, listeners, until, description, ...more } = others;
   // A new key of mappings has to be described, or left out above.
   more satisfies Record<string, never>;
   const list = (word: string, values: readonly string[]): string =>
@@ -20,6 +21,7 @@ export function describeMapping(mapping: Omit<Mapping, "name" | "origin">): stri
     ...(existing === "exact" ? [] : [`existing: ${existing}`]),
     ...(miss === "pass" || to.length === 0 ? [] : [`miss: ${miss}`]),
     ...(listeners === undefined ? [] : [`listeners: ${formatListeners(listeners)}`]),
+    ...(until === undefined ? [] : [`until ${timeAt(until)}`]),
     ...(description === undefined ? [] : [JSON.stringify(description)]),
   ];
   const where = list("on", on) + list("from", from) + list("by", interfaces);

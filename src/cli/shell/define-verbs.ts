@@ -197,11 +197,16 @@ export function defineVerbs(define: Define): void {
     summary: "add mappings at run time",
     description: [
       "They are kept beside the file's mappings, survive reloads and restarts of the daemon, and last until `ilm remove` or `ilm unload`. A mapping that ties with another is refused.",
+      "With --for, the kernel passes them over from then on, and connections go where they would without them; no process is needed for that. The next change, or a running `ilm run`, then removes them.",
       MAPPING_WORDS,
     ],
     arguments: [new Argument("<MAPPING...>", "e.g. tcp:8080=127.0.1.10:80")],
     options: [
       new Option("--replace", "replace a mapping of the same name that was added before"),
+      new Option(
+        "--for <TIME>",
+        "let them end by themselves after this time: 30s, 10m, 1h, 2d; with --replace, from now on again",
+      ),
       dryRunOption(),
       waitOption(),
       timingOption(),

@@ -1,5 +1,6 @@
 /** `--dry-run`: shows what a change would do, without a change, a lock or a daemon. */
-import { rulesAfter, type Change } from "../../rules/change.js";
+import { bootSeconds } from "../../kernel/boot-time.js";
+import { rulesAfter, withoutEnded, type Change } from "../../rules/change.js";
 import { activeIfReadable } from "../../control/active.js";
 import type { DataPlane } from "../../dataplane/types.js";
 import type { Problem } from "../../errors.js";
@@ -30,7 +31,7 @@ export async function printDryRun(
   // As in the change itself, only a whole configuration may replace rules that cannot be read.
   const active = change.kind === "apply" ? activeIfReadable(dataPlane) : dataPlane.active();
   const before = active?.rules ?? noActiveRules;
-  const after = rulesAfter(before, change);
+  const after = rulesAfter(withoutEnded(before, bootSeconds()), change);
   const difference = await differenceOf(readRules(before), readRules(after));
   const timing = stepTimes();
   await print(

@@ -425,6 +425,7 @@ function putSteps(map: BpfMap, { steps }: Compiled, place: Offsets, targets: Tar
         next: placed(steps.next[i] ?? 0, place.steps),
         group: placed(steps.group[i] ?? 0, place.sources),
         interface: placed(steps.interface[i] ?? 0, place.interfaces),
+        untilS: steps.until[i] ?? 0,
         matched: matchedCodes[level],
       };
     },

@@ -525,6 +525,7 @@ const fieldsOfMapping: {
   to: fc.array(anyDestination, { minLength: 1, maxLength: 4 }),
   existing: fc.constantFrom("exact" as const, "any" as const, "never" as const),
   miss: fc.constantFrom("pass" as const, "reject" as const),
+  until: fc.integer({ min: 1, max: 2 ** 32 - 1 }),
   listeners: anyListeners,
   description: anyDescription,
   origin: anyOrigin,

@@ -28,6 +28,7 @@ function withMet(one: Mapping, { remote, interface: name }: Dialled): Mapping {
     ...one,
     ...(one.from !== undefined && { from: [`${remote}/${length}` as Prefix] }),
     ...(one.interfaces !== undefined && name !== null && { interfaces: [name] }),
+    ...(one.until !== undefined && { until: 3_153_600_000 }),
   };
 }
 
@@ -40,6 +41,7 @@ describe(`of random rules and packets (seed ${draw.seed})`, () => {
         const asked: Dialled = {
           ...packet,
           interface: interfaces.get(packet.interfaceIndex) ?? null,
+          now: 1000,
         };
         const chosen = index === null ? null : (allMappings(drawn).at(index) ?? null);
         return { drawn, packet, asked, chosen };
