@@ -46,7 +46,8 @@ function triedBy(mapping: Mapping, local: Question["packet"]["local"]): number[]
 
 /**
  * Reports whether the answer is what was expected: `none` for no mapping, or one that refuses on
- * purpose; the name of the mapping that decides; or the destination that gets the packet, as a service or an address.
+ * purpose; the name of the mapping that decides; or the destination that gets the packet, as a
+ * service or an address.
  */
 export function isAsExpected(
   { question, mapping, destinations }: Answer,
