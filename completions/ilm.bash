@@ -91,12 +91,12 @@ _ilm() {
     status) words="--check -V --version --json --netns --wide --no-color -h --help" ;;
     mappings) words="--protocol --port --to --limit --down --added --names -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm mappings --names 2>/dev/null)"; } ;;
     wait) words="--timeout -V --version --json --netns --wide --no-color -h --help" ;;
-    listeners) words="--mapped -V --version --json --netns --wide --no-color -h --help" ;;
-    flows) words="-V --version --json --netns --wide --no-color -h --help" ;;
+    listeners) words="--mapped --limit -V --version --json --netns --wide --no-color -h --help" ;;
+    flows) words="--limit -V --version --json --netns --wide --no-color -h --help" ;;
     metrics) words="--metrics-limit -V --version --json --netns --wide --no-color -h --help" ;;
     explain) words="-f --file --from --interface --listening --expect -V --version --json --netns --wide --no-color -h --help tcp udp -" ;;
     monitor) words="--protocol --on --port --from --mapping --verdict --sample --rate --count --seconds --summary -V --version --json --netns --wide --no-color -h --help" ;;
-    audit) words="--kind -V --version --json --netns --wide --no-color -h --help" ;;
+    audit) words="--kind --limit -V --version --json --netns --wide --no-color -h --help" ;;
     doctor) words="-V --version --json --netns --wide --no-color -h --help" ;;
     address) words="-f --file --names -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm address --names 2>/dev/null)"; } ;;
     hosts) words="-f --file -V --version --json --netns --wide --no-color -h --help" ;;
