@@ -22,7 +22,7 @@ services:
     publish: [80, 443]
 mappings:
   - { name: closed, port: 443, on: 198.51.100.1, to: "127.0.1.99:443" }
-  - { port: 8080, to: ["web:8080", "127.0.1.20:8081"] }
+  - { port: 8088, to: ["web:8080", "127.0.1.20:8081"] }
 `;
 
 /** What the rules of `configuration` are tested with. */
