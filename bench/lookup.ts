@@ -109,7 +109,7 @@ export function mappingsOf(kind: Kept["kind"], size: number): Mapping[] {
 
 function rulesOf(mappings: readonly Mapping[]): Rules {
   const services = [{ name: "web", addresses: [target], origin }];
-  return { source: null, file: { services, mappings }, runtime: [] };
+  return { sources: [], file: { services, mappings }, runtime: [] };
 }
 
 async function listen(host: string, port: number): Promise<Server> {

@@ -117,8 +117,8 @@ _ilm() {
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
         explain)
-          _arguments '(-f --file)-f[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
-            '(-f --file)--file[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
+          _arguments '*-f[configuration: a file, a folder of files, or - for standard input; several are read as one]:FILE:_files' \
+            '*--file[configuration: a file, a folder of files, or - for standard input; several are read as one]:FILE:_files' \
             '--from[the client (default: 198.51.100.7 or 2001:db8:ffff::7, with any port)]:ADDRESS:PORT: ' \
             '--interface[the interface that the packet comes in on (default: the one that has the address; with -f, none that is known)]:NAME:_net_interfaces' \
             '--listening[with -f: answer as if only this listened, or only these when given several times]:ADDRESS:PORT: ' \
@@ -174,8 +174,8 @@ _ilm() {
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
         address)
-          _arguments '(-f --file)-f[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
-            '(-f --file)--file[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
+          _arguments '*-f[configuration: a file, a folder of files, or - for standard input; several are read as one]:FILE:_files' \
+            '*--file[configuration: a file, a folder of files, or - for standard input; several are read as one]:FILE:_files' \
             '--names[only the names, one on a line, for scripts and completion]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
@@ -187,8 +187,8 @@ _ilm() {
             '(-h --help)--help[show help]' \
             '*:only the services of these names:{ compadd -- ${(f)"$(ilm address --names 2>/dev/null)"} }' ;;
         hosts)
-          _arguments '(-f --file)-f[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
-            '(-f --file)--file[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
+          _arguments '*-f[configuration: a file, a folder of files, or - for standard input; several are read as one]:FILE:_files' \
+            '*--file[configuration: a file, a folder of files, or - for standard input; several are read as one]:FILE:_files' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
@@ -198,8 +198,8 @@ _ilm() {
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
         check)
-          _arguments '(-f --file)-f[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
-            '(-f --file)--file[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
+          _arguments '*-f[configuration: a file, a folder of files, or - for standard input; several are read as one]:FILE:_files' \
+            '*--file[configuration: a file, a folder of files, or - for standard input; several are read as one]:FILE:_files' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
@@ -210,8 +210,8 @@ _ilm() {
             '(-h --help)--help[show help]' \
             '*:mappings beside those of the file, e.g. tcp\:8080=127.0.1.10\:80: ' ;;
         diff)
-          _arguments '(-f --file)-f[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
-            '(-f --file)--file[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
+          _arguments '*-f[configuration: a file, a folder of files, or - for standard input; several are read as one]:FILE:_files' \
+            '*--file[configuration: a file, a folder of files, or - for standard input; several are read as one]:FILE:_files' \
             '--against[compare with this configuration, and not with the active rules]:FILE:_files' \
             '--summary[show how much would change, in one line]' \
             '--limit[how much of each kind to show at most]:NUMBER: ' \
@@ -237,8 +237,8 @@ _ilm() {
             ':where the rules come from:(tubular nft)' \
             '*:bindings as JSON; nft\: what `nft -j list ruleset`, iptables-save and ip6tables-save print, default\: ask them:_files' ;;
         run)
-          _arguments '(-f --file)-f[configuration: a file, or a folder of files]:FILE:_files' \
-            '(-f --file)--file[configuration: a file, or a folder of files]:FILE:_files' \
+          _arguments '*-f[configuration: a file, or a folder of files; several are read as one]:FILE:_files' \
+            '*--file[configuration: a file, or a folder of files; several are read as one]:FILE:_files' \
             '--readers[members of this group may read over the API: `ilm status`, `ilm mappings`, /metrics]:GROUP: ' \
             '--writers[members of this group may read and change over the API: also `ilm apply`, add, remove, off, on and unload]:GROUP: ' \
             '--keep[capabilities to keep as well, separated by commas; `all` gives up none]:CAPABILITIES: ' \
@@ -256,8 +256,8 @@ _ilm() {
             '(-h --help)--help[show help]' \
             '*:mappings beside those of the file, e.g. tcp\:8080=127.0.1.10\:80: ' ;;
         apply)
-          _arguments '(-f --file)-f[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
-            '(-f --file)--file[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
+          _arguments '*-f[configuration: a file, a folder of files, or - for standard input; several are read as one]:FILE:_files' \
+            '*--file[configuration: a file, a folder of files, or - for standard input; several are read as one]:FILE:_files' \
             '--replace[let mappings that are given without a file take the place of the active file'\''s]' \
             '--dry-run[change nothing: show what would change, as `ilm diff` does, or why it would fail]' \
             '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \

@@ -26,6 +26,7 @@ import {
   type HoldAddresses,
   type WrittenService,
 } from "./text.js";
+import { areSameSources, listSources } from "../model/sources.js";
 
 export interface AdoptOptions {
   /** False: nothing is to be moved, so a name may also be that of what is left alone. */
@@ -89,11 +90,11 @@ export async function prepare(dataPlane: DataPlane, options: AdoptOptions): Prom
 function refuseOthersRules(dataPlane: DataPlane, path: string): void {
   const active = dataPlane.active();
   if (active === null) return;
-  const { source, file } = active.rules;
-  if (source !== path && (file.count > 0 || file.head.services.length > 0)) {
+  const { sources, file } = active.rules;
+  if (!areSameSources(sources, [path]) && (file.count > 0 || file.head.services.length > 0)) {
     throw new IlmError(
       "USAGE",
-      `the active rules are those of ${source ?? "a configuration that cannot be read again"}, and not of ${path}`,
+      `the active rules are those of ${sources.length === 0 ? "a configuration that cannot be read again" : listSources(sources)}, and not of ${path}`,
       {
         remedy:
           "Adopting writes a first configuration. To add to an existing one, copy services from `ilm adopt --dry-run` after `ilm unload`, or run it where nothing is loaded.",
@@ -191,8 +192,8 @@ export async function carryOut(
   const hold = openHold(addresses);
   const activate = async (configuration: Configuration): Promise<void> => {
     await writeAdoptFile(path, configurationText(configuration));
-    const { source, given, file: part } = await loadDesired({ path, mappings: [] });
-    await means.performChange(dataPlane, { kind: "apply", source, given, file: part });
+    const { sources, given, file: part } = await loadDesired({ paths: [path], mappings: [] });
+    await means.performChange(dataPlane, { kind: "apply", sources, given, file: part });
   };
   try {
     const mover = new Mover(

@@ -55,7 +55,7 @@ export async function readAdoptFile(given: string): Promise<AdoptFile> {
       },
     );
   }
-  const { file } = await loadDesired({ path, mappings: [] });
+  const { file } = await loadDesired({ paths: [path], mappings: [] });
   return { path, known: knownServices(file.read()), exists: true, ula: file.head.ula ?? null };
 }
 

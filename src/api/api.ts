@@ -15,6 +15,8 @@ import {
   oneOf,
   text,
   type Decode,
+  type Decoded,
+  type Shape,
 } from "./decode.js";
 import { drained, listeners, mapping, nameText, ruleSet, service } from "./decode-rules.js";
 import { type Kept, toColumns } from "../model/mapping-columns.js";
@@ -36,8 +38,10 @@ export interface DaemonStatus {
   readonly version: string;
   /** When the daemon started: ISO 8601, UTC. */
   readonly startedAt: string;
-  /** The file or folder that is followed; null when there is none. */
+  /** The first file or folder that is followed; null when there is none. */
   readonly following: string | null;
+  /** All files and folders that are followed. */
+  readonly followed: readonly string[];
   /** The last time the file was read, successfully or not; null before the first. */
   readonly lastReload: { readonly time: string; readonly error: ErrorBody | null } | null;
   readonly reloads: { readonly done: number; readonly failed: number };
@@ -148,6 +152,27 @@ const filePart: Decode<FilePart> = (value, path) => {
 
 const drainChange = object({ drained: list(drained, 1), force: boolean });
 
+const path = text(4096, 1);
+/** One path is a text and none is null, as in versions of ilm that knew no more. */
+const sourcesText: Decode<string[]> = (value, at) => {
+  if (Array.isArray(value)) return list(path, 2)(value, at);
+  return value === null ? [] : [path(value, at)];
+};
+
+/** Decodes a change of the file's part, whose `source` stands for all its paths. */
+function fromSources<S extends Shape>(
+  shape: S,
+): Decode<Decoded<S> & { readonly sources: readonly string[] }> {
+  const decodeRest = object(shape);
+  return (value, at) => {
+    const { source, ...rest } = asRecord(value, at);
+    return {
+      ...decodeRest(rest, at),
+      sources: sourcesText(source, at === "" ? "source" : `${at}.source`),
+    };
+  };
+}
+
 /** How to request each change: the path, the maximum size, and what the body must be. */
 export const changeRoutes: Readonly<
   Record<ChangePath, { readonly limit: number; readonly decode: Decode<ApiChange> }>
@@ -156,8 +181,7 @@ export const changeRoutes: Readonly<
     limit: applyBodyLimit,
     decode: (value, path) => ({
       kind: "apply",
-      ...object({
-        source: nullable(text(4096, 1)),
+      ...fromSources({
         given: list(text(65536, 1)),
         file: filePart,
       })(value, path),
@@ -167,8 +191,7 @@ export const changeRoutes: Readonly<
     limit: smallBodyLimit,
     decode: (value, path) => ({
       kind: "reapply",
-      ...object({
-        source: nullable(text(4096, 1)),
+      ...fromSources({
         given: list(text(65536, 1)),
         fileDigest: text(64, 64),
       })(value, path),
@@ -178,8 +201,7 @@ export const changeRoutes: Readonly<
     limit: smallBodyLimit,
     decode: (value, path) => ({
       kind: "revise",
-      ...object({
-        source: nullable(text(4096, 1)),
+      ...fromSources({
         given: list(text(65536, 1)),
         fileDigest: text(64, 64),
         pieces: list(piece),
@@ -235,8 +257,15 @@ export function isChangePath(path: string): path is ChangePath {
 /** Returns the path and body for a change: the inverse of `changeRoutes[path].decode`. */
 export function encodeChange(change: ApiChange): { path: ChangePath; body: string } {
   const { kind, ...body } = change;
-  const sent = "file" in body ? { ...body, file: body.file.read() } : body;
-  return { path: `/v1/${kind}`, body: JSON.stringify(sent) };
+  const { file, ...rest } = "file" in body ? body : { ...body, file: undefined };
+  const sent = "sources" in rest ? inOneKey(rest) : rest;
+  return { path: `/v1/${kind}`, body: JSON.stringify({ ...sent, file: file?.read() }) };
+}
+
+/** The inverse of `fromSources`. */
+function inOneKey({ sources, ...rest }: { readonly sources: readonly string[] }): object {
+  const [first = null, ...others] = sources;
+  return { source: others.length > 0 ? sources : first, ...rest };
 }
 
 /** An answer: either a result or an error. */
@@ -302,17 +331,29 @@ export const changeResult: Decode<AnsweredChange> = answer(
   { steps: [], difference: null, repaired: [], off: false, takenOverFormat: null, lost: null },
 );
 
-export const daemonStatus: Decode<DaemonStatus> = answer({
+/** Completes what an earlier version answers: one path, or null, where there is a list now. */
+function listed<T>(one: string, all: string, decode: Decode<T>): Decode<T> {
+  return (value, at) => {
+    const record = asRecord(value, at);
+    const first = record[one];
+    return decode({ [all]: typeof first === "string" ? [first] : [], ...record }, at);
+  };
+}
+
+const daemonStatusAnswer: Decode<DaemonStatus> = answer({
   pid: integer(1, 2 ** 31),
   version: text(64),
   startedAt: text(64),
   following: nullable(text(4096)),
+  followed: list(text(4096)),
   lastReload: nullable(object({ time: text(64), error: nullable(errorBodyDecoder) })),
   reloads: object({
     done: integer(0, Number.MAX_SAFE_INTEGER),
     failed: integer(0, Number.MAX_SAFE_INTEGER),
   }),
 });
+
+export const daemonStatus = listed("following", "followed", daemonStatusAnswer);
 
 const count = integer(0, Number.MAX_SAFE_INTEGER);
 const counters: Decode<Counters> = answer({
@@ -328,7 +369,7 @@ const ended: Decode<EndedJson> = answer({
   unit: nullable(text(4096)),
 });
 
-export const daemonState: Decode<DaemonState> = answer(
+const daemonStateAnswer: Decode<DaemonState> = answer(
   {
     loaded: boolean,
     netns: count,
@@ -340,6 +381,7 @@ export const daemonState: Decode<DaemonState> = answer(
     engine: nullable(oneOf("kfunc", "registry")),
     mptcp: nullable(oneOf(...mptcpModes)),
     source: nullable(text(4096)),
+    sources: list(text(4096)),
     services: count,
     mappings: count,
     runtimeMappings: count,
@@ -399,6 +441,8 @@ export const daemonState: Decode<DaemonState> = answer(
   },
   { unserved: null, full: null, drained: [] },
 );
+
+export const daemonState = listed("source", "sources", daemonStateAnswer);
 
 export const serviceList: Decode<readonly Service[]> = list(service);
 

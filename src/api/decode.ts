@@ -13,8 +13,8 @@ export class DecodeError extends Error {
 }
 
 export type Decode<T> = (value: unknown, path: string) => T;
-type Shape = Readonly<Record<string, Decode<unknown>>>;
-type Decoded<S extends Shape> = { readonly [K in keyof S]: ReturnType<S[K]> };
+export type Shape = Readonly<Record<string, Decode<unknown>>>;
+export type Decoded<S extends Shape> = { readonly [K in keyof S]: ReturnType<S[K]> };
 
 export function text(maximumLength: number, minimumLength = 0): Decode<string> {
   return (value, path) => {

@@ -1,5 +1,7 @@
 /** The outcome of a change, as commands and the daemon tell each other. */
 import type { ApplyResult } from "../dataplane/types.js";
+import { type ActiveRules, readRules } from "../model/rules.js";
+import { summaryOfUnload } from "../rules/summary.js";
 import type { StepTime } from "../progress.js";
 
 /** The outcome of a change: the result of `apply`, or of an unload or a switch. */
@@ -14,7 +16,7 @@ export interface AnsweredChange extends ChangeResult {
   readonly steps: readonly StepTime[];
 }
 
-/** The result of an unload. */
+/** The result of a change after which nothing is active. */
 export const nothingActive: ChangeResult = {
   generation: null,
   changed: true,
@@ -30,6 +32,12 @@ export const nothingActive: ChangeResult = {
   takenOverFormat: null,
   lost: null,
 };
+
+/** Returns the result of an unload; `before` is what was active, as far as it could be read. */
+export function unloadedResult(before: ActiveRules | null, changed: boolean): ChangeResult {
+  const difference = changed && before !== null ? summaryOfUnload(readRules(before)) : null;
+  return { ...nothingActive, changed, difference };
+}
 
 /** Returns the result of a switch. `generation` is the active one. */
 export function switched(generation: number, changed: boolean, off: boolean): ChangeResult {

@@ -592,7 +592,7 @@ class Compiler {
     throw configurationError([
       {
         severity: "error",
-        file: widest?.mapping.origin.file ?? this.#input.source ?? "<runtime>",
+        file: widest?.mapping.origin.file ?? this.#input.sources[0] ?? "<runtime>",
         line: widest?.mapping.origin.line ?? 0,
         column: widest?.mapping.origin.column ?? 0,
         path: widest === undefined ? "mappings" : `mapping ${widest.mapping.name}`,

@@ -122,7 +122,7 @@ export function compileOverlay(
   around: Around,
 ): Overlay | null {
   const { added, removed, runtime } = above;
-  const rules = { source: null, file: { services: [], mappings: added }, runtime };
+  const rules = { sources: [], file: { services: [], mappings: added }, runtime };
   const { compiled, problems } = tryCompile(rules, defaultLimits, around);
   if (problems.length > 0 || compiled.steps.count > 1) return null;
   const ports = removed.reduce((sum, { mapping }) => sum + countPorts(mapping.ports), 0);

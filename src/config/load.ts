@@ -40,7 +40,7 @@ export const MAX_YAML_LENGTH = 16 * 1024 * 1024;
  * be read, and with UNAVAILABLE when that may pass.
  */
 export async function loadConfiguration(path: string, options?: InputOptions): Promise<LoadedFile> {
-  return understand(await readFiles(path, options), readMachineId);
+  return understand(await readFiles([path], options), readMachineId);
 }
 
 /**

@@ -3,7 +3,7 @@
  * with its own words.
  */
 import { readdir as readdirCall, stat as statCall } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 
 import { asSentence, IlmError, nodeErrno, unavailable, type Problem } from "../errors.js";
@@ -18,30 +18,33 @@ export const STDIN_NAME = "<stdin>";
 
 /** The maximum number of configurations in one folder. */
 const MAX_FILES = 10_000;
-/** The maximum size of all files in one folder, in bytes: 1 GiB. */
-const MAX_FOLDER_BYTES = 1024 * 1024 * 1024;
+/** The maximum size of all files together, in bytes: 1 GiB. */
+const MAX_TOTAL_BYTES = 1024 * 1024 * 1024;
 
 export interface File {
   readonly name: string;
   readonly bytes: Buffer;
 }
 
-/** What a path holds, not yet parsed. */
+/** What paths hold, not yet parsed. */
 export interface ReadResult {
   readonly files: readonly File[];
   /** The names of all files, including those that could not be read, in order. */
   readonly names: readonly string[];
   readonly problems: readonly Problem[];
-  /** True for a file or a folder that another process can read again by the same path. */
+  /** True for files and folders that another process can read again by the same paths. */
   readonly again: boolean;
 }
 
 /**
- * Reads a file, `-` for standard input, or a folder: its *.yaml, *.yml, *.json and *.ndjson in the
- * order of their names, without hidden ones. Rejects with UNAVAILABLE, which says nothing about the
- * file, and with the reason of `signal`.
+ * Reads each path in turn: a file, `-` for standard input, or a folder, whose *.yaml, *.yml, *.json
+ * and *.ndjson are read in the order of their names, without hidden ones. Rejects with UNAVAILABLE,
+ * which says nothing about the file, and with the reason of `signal`.
  */
-export async function readFiles(path: string, options: InputOptions = {}): Promise<ReadResult> {
+export async function readFiles(
+  paths: readonly string[],
+  options: InputOptions = {},
+): Promise<ReadResult> {
   const files: File[] = [];
   const names: string[] = [];
   const problems: Problem[] = [];
@@ -55,14 +58,19 @@ export async function readFiles(path: string, options: InputOptions = {}): Promi
       problems.push(toProblem(name, error));
     }
   };
+  const readBefore = new Set<string>();
   const readInto = async (name: string, source: string, how: InputOptions): Promise<void> => {
     names.push(name);
     await attempt(name, async () => {
+      if (readBefore.has(resolve(source))) {
+        throw new Unreadable("this file is read twice", "give it once, alone or with its folder");
+      }
+      readBefore.add(resolve(source));
       const input = await readInput(source, how);
       const { bytes } = input;
       again &&= input.again;
       total += bytes.length;
-      if (total > MAX_FOLDER_BYTES) {
+      if (total > MAX_TOTAL_BYTES) {
         throw new Unreadable(
           "the files up to this one have more than 1 GiB, which is the most that is read",
           "write fewer or wider mappings (ranges, prefixes)",
@@ -71,14 +79,17 @@ export async function readFiles(path: string, options: InputOptions = {}): Promi
       files.push({ name, bytes });
     });
   };
-  if (ownDescriptor(path) !== null) {
-    await readInto(path === "-" ? STDIN_NAME : path, path, options);
-  } else {
+  for (const path of paths) {
+    if (total > MAX_TOTAL_BYTES) break;
+    if (ownDescriptor(path) !== null) {
+      await readInto(path === "-" ? STDIN_NAME : path, path, options);
+      continue;
+    }
     await attempt(path, async () => {
       if (!(await isFolder(path, options))) return readInto(path, path, options);
       for (const name of await listFolder(path, options)) {
         await readInto(join(path, name), join(path, name), { ...options, filesOnly: true });
-        if (total > MAX_FOLDER_BYTES) return;
+        if (total > MAX_TOTAL_BYTES) return;
       }
     });
   }

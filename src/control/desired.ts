@@ -34,17 +34,17 @@ import { blockDigests, knownBlocks, reviseFrom } from "./revised-text.js";
  * Where rules come from. Arguments may name services of the file, so they are read again with it.
  */
 export interface RulesSource {
-  /** The path as given; `-` is standard input. It is null when there is no file. */
-  readonly path: string | null;
+  /** The paths as given; `-` is standard input. Together they are read as one folder would be. */
+  readonly paths: readonly string[];
   readonly mappings: readonly string[];
 }
 
 export interface Desired {
   /**
-   * The absolute path; null when there is no file that can be read again (a pipe gives its content
-   * once).
+   * The absolute paths; none when there is no file, or one that cannot be read again (a pipe gives
+   * its content once).
    */
-  readonly source: string | null;
+  readonly sources: readonly string[];
   /**
    * The mappings given as arguments; empty when they cannot be read again with their file (a pipe).
    */
@@ -70,7 +70,7 @@ export interface Desired {
 export interface LoadOptions extends InputOptions {
   /** True for rules that are not for this host: it is not looked at, and not warned about. */
   readonly apart?: boolean;
-  /** What to read in the place of the path. */
+  /** What to read in the place of the paths. */
   readonly stored?: ReadResult;
   /**
    * Returns what is kept about the text of the active rules, which may be the text that is read, or
@@ -86,7 +86,7 @@ export interface LoadOptions extends InputOptions {
  * UNAVAILABLE.
  */
 export async function loadDesired(
-  { path, mappings: given }: RulesSource,
+  { paths, mappings: given }: RulesSource,
   { kept: ask, stored, apart = false, ...options }: LoadOptions = {},
 ): Promise<Desired> {
   // Whoever does not ask for what is kept keeps nothing either.
@@ -97,22 +97,30 @@ export async function loadDesired(
       : { given, build, ephemeral: ephemeralPorts(), ipv6: loopbackTakesIpv6() };
   const kept = surroundings === null ? null : ((await ask?.()) ?? null);
   beginStep("reading the files");
-  if (path !== null && stored === undefined && surroundings !== null && kept !== null) {
-    const found = await loadLarge(path, options, kept, digestOfSurroundings(surroundings));
-    if (found !== null) return { source: resolve(path), given, ...found };
+  const [only, ...others] = paths;
+  if (
+    only !== undefined &&
+    others.length === 0 &&
+    stored === undefined &&
+    surroundings !== null &&
+    kept !== null
+  ) {
+    const found = await loadLarge(only, options, kept, digestOfSurroundings(surroundings));
+    if (found !== null) return { sources: [resolve(only)], given, ...found };
   }
-  const read = stored ?? (path === null ? noFile : await readFrom(path, options));
-  const source = path === null || !read.again ? null : resolve(path);
-  const again = { source, given: read.again ? given : [] };
+  const isWithout = paths.length === 0;
+  const read = stored ?? (isWithout ? noFile : await readFrom(paths, options));
+  const sources = read.again ? paths.map((path) => resolve(path)) : [];
+  const again = { sources, given: read.again ? given : [] };
   if (surroundings === null || read.problems.length > 0) {
-    const all = await understandAll(path === null ? null : read, source, given, apart);
+    const all = await understandAll(isWithout ? null : read, sources, given, apart);
     const { warnings, compiled } = all;
     const file = inMemory(all.file);
     return { ...again, file, warnings, revision: null, compiled, text: null, files: read.files };
   }
   const around = digestOfSurroundings(surroundings);
   const digests = read.files.map(({ name, bytes }) => ({ name, ...digestOfBytes(name, bytes) }));
-  const digest = digestOfText(around, source, digests);
+  const digest = digestOfText(around, sources, digests);
   const known = kept && readKnownText(kept.text, around);
   if (kept !== null && known?.digest === digest) {
     const warnings = await warningsOfKnown(known, read.names);
@@ -123,7 +131,7 @@ export async function loadDesired(
   }
   const revised = kept && known && (await loadRevised(kept, known, digests, digest));
   if (revised !== null) return { ...again, ...revised, files: read.files };
-  const understood = await understandAll(path === null ? null : read, source, given, apart);
+  const understood = await understandAll(isWithout ? null : read, sources, given, apart);
   const { file, host, warnings, compiled } = understood;
   const blocks = knownBlocks(digests, given, file);
   const { destinations, absent } = host;
@@ -150,13 +158,13 @@ async function loadLarge(
   options: InputOptions,
   kept: KeptText,
   around: string,
-): Promise<Omit<Desired, "source" | "given"> | null> {
+): Promise<Omit<Desired, "sources" | "given"> | null> {
   const known = readKnownText(kept.text, around);
   if (known === null) return null;
   const isKnown = blockDigests(known);
   const large = await digestLargeFile(path, options, (digest) => isKnown.has(digest));
   if (large === null) return null;
-  const digest = digestOfText(around, resolve(path), [{ name: path, ...large }]);
+  const digest = digestOfText(around, [resolve(path)], [{ name: path, ...large }]);
   if (digest === known.digest) {
     const warnings = await warningsOfKnown(known, [path]);
     if (warnings === null) return null;
@@ -175,7 +183,7 @@ async function loadRevised(
   known: KnownText,
   files: readonly DigestedFile[],
   digest: string,
-): Promise<Omit<Desired, "source" | "given"> | null> {
+): Promise<Omit<Desired, "sources" | "given"> | null> {
   const revised = await reviseFrom(kept, known, files);
   if (revised === null) return null;
   const { file, revision } = revised;
@@ -197,7 +205,7 @@ interface Understood {
  */
 async function understandAll(
   read: ReadResult | null,
-  source: string | null,
+  sources: readonly string[],
   texts: readonly string[],
   apart: boolean,
 ): Promise<Understood> {
@@ -208,7 +216,7 @@ async function understandAll(
   const host = apart ? notLookedAt : await warnOfHost(file.mappings, file.services);
   const { tryCompile } = await import("../compile/compile.js");
   beginStep("compiling");
-  const { compiled, problems } = tryCompile({ ...emptyRules, source, file });
+  const { compiled, problems } = tryCompile({ ...emptyRules, sources, file });
   const warnings = [...doubts, ...host.warnings, ...problems];
   if (problems.some(({ severity }) => severity === "error")) throw configurationError(warnings);
   return { file, compiled: { file, compiled }, host, warnings };
@@ -218,9 +226,9 @@ const notLookedAt: HostWarnings = { warnings: [], destinations: [], absent: [] }
 const noFile: ReadResult = { files: [], names: [], problems: [], again: true };
 const noRules: Loaded = { ruleSet: { services: [], mappings: [] }, warnings: [] };
 
-async function readFrom(path: string, options: InputOptions): Promise<ReadResult> {
+async function readFrom(paths: readonly string[], options: InputOptions): Promise<ReadResult> {
   const { readFiles } = await import("../config/read.js");
-  return readFiles(path, options);
+  return readFiles(paths, options);
 }
 
 async function understandFiles(read: ReadResult): Promise<Loaded> {

@@ -80,16 +80,16 @@ export function digestOfSurroundings(surroundings: Surroundings): string {
 }
 
 /**
- * Returns the SHA-256 of the text in hexadecimal. `source` is the path by which the files are read
- * again.
+ * Returns the SHA-256 of the text in hexadecimal. `sources` are the paths by which the files
+ * are read again.
  */
 export function digestOfText(
   surroundings: string,
-  source: string | null,
+  sources: readonly string[],
   files: readonly DigestedFile[],
 ): string {
   const read = files.map(({ name, length, digest }) => [resolve(name), length, digest]);
-  const text = JSON.stringify([surroundings, source, read]);
+  const text = JSON.stringify([surroundings, sources, read]);
   return createHash("sha256").update(text).digest("hex");
 }
 

@@ -1,7 +1,7 @@
 /**
  * Makes one change: through the daemon if there is one, otherwise here, under the writer's lock.
  */
-import { activeIfReadable } from "./active.js";
+import { activeIfReadable, rulesToRemove } from "./active.js";
 import type { ApplyOptions, DataPlane } from "../dataplane/types.js";
 import type { Revision } from "../model/revision.js";
 import { beginStep, tellSteps } from "../progress.js";
@@ -15,7 +15,7 @@ import {
   type ReapplyChange,
   type ReviseChange,
 } from "../rules/change.js";
-import { nothingActive, switched, type ChangeResult } from "../api/result.js";
+import { switched, unloadedResult, type ChangeResult } from "../api/result.js";
 import type { ApiChange } from "../api/api.js";
 import { requestChange, requestStatus } from "../api/client.js";
 import { awaitTurn } from "./turn.js";
@@ -98,7 +98,7 @@ async function handOver(
  */
 function inShort(
   dataPlane: DataPlane,
-  { source, given, file }: ApplyChange,
+  { sources, given, file }: ApplyChange,
   revision: Revision | null,
 ): ReapplyChange | ReviseChange | null {
   const active = activeIfReadable(dataPlane);
@@ -106,17 +106,17 @@ function inShort(
   if (active === null || fileDigest === null) return null;
   const { file: before } = active.rules;
   // A daemon that follows the file may have been faster.
-  const result = before === file ? fileDigest : dataPlane.digestOf(source, file);
-  if (result === fileDigest) return { kind: "reapply", source, given, fileDigest };
+  const result = before === file ? fileDigest : dataPlane.digestOf(sources, file);
+  if (result === fileDigest) return { kind: "reapply", sources, given, fileDigest };
   if (before !== revision?.of) return null;
   const { pieces, name } = revision;
-  return { kind: "revise", source, given, fileDigest, pieces, name, result };
+  return { kind: "revise", sources, given, fileDigest, pieces, name, result };
 }
 
 function changeHere(dataPlane: DataPlane, change: Change, options: ApplyOptions): ChangeResult {
   if (change.kind === "unload") {
-    const changed = dataPlane.unload();
-    return { ...nothingActive, changed };
+    const before = rulesToRemove(dataPlane);
+    return unloadedResult(before, dataPlane.unload());
   }
   if (change.kind === "off" || change.kind === "on") {
     const off = change.kind === "off";

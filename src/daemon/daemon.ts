@@ -151,7 +151,7 @@ async function work({
   lock,
 }: Work): Promise<void> {
   const startedAt = new Date().toISOString();
-  let follower: FileFollower | null = null;
+  let followers: readonly FileFollower[] = [];
   let retry: NodeJS.Timeout | null = null;
   let failures = 0;
   const memory = new MemoryWatch({
@@ -218,11 +218,11 @@ async function work({
   }
 
   /** A failure costs a later start its rules, if its file is wrong then: nothing else. */
-  function keep(path: string, files: readonly File[]): void {
+  function keep(sources: readonly string[], files: readonly File[]): void {
     const warn = (why: string): void => {
       log.log("warning", `no copy of the configuration is kept: ${why}`);
     };
-    keepGood(path, files).then(
+    keepGood(sources, files).then(
       (isKept) => {
         if (!isKept) warn("it is too large");
       },
@@ -232,27 +232,26 @@ async function work({
     );
   }
 
-  function follow(path: string | null): void {
-    follower?.close();
-    follower =
-      path === null
-        ? null
-        : followFile(
-            path,
-            () => {
-              reload(`${path} changed`);
-            },
-            () => {
-              log.log(
-                "warning",
-                `the file system of ${path} does not answer: changes are not followed for now`,
-              );
-            },
+  function follow(paths: readonly string[]): void {
+    for (const follower of followers) follower.close();
+    followers = paths.map((path) =>
+      followFile(
+        path,
+        () => {
+          reload(`${path} changed`);
+        },
+        () => {
+          log.log(
+            "warning",
+            `the file system of ${path} does not answer: changes are not followed for now`,
           );
+        },
+      ),
+    );
   }
 
   // Watch before reading, so that no change falls between the two.
-  follow(reconciler.source.path);
+  follow(reconciler.source.paths);
   const following = keepFollowing(dataPlane, log, {
     onRestored: (missing) => {
       reconciler.tellRestored(missing);
@@ -264,7 +263,7 @@ async function work({
   });
   const refused = new RefusalTotals();
   const clock = setInterval(() => {
-    follower?.check();
+    for (const follower of followers) follower.check();
     void reconciler.resync();
   }, RESYNC_MS);
   const guard = setInterval(() => {
@@ -275,8 +274,7 @@ async function work({
   };
   process.on("SIGHUP", onHangUp);
   try {
-    // It is assigned in a function, which control flow analysis does not see.
-    await Promise.race([(follower as FileFollower | null)?.ready, end.reason]);
+    await Promise.race([Promise.all(followers.map(({ ready }) => ready)), end.reason]);
     await untilItPasses(() => reconciler.begin(), log, end.signal);
     const own = ownSocket(dataPlane.netnsInode);
     // A separate data plane: what it unpacks of a million mappings goes when it is closed.
@@ -304,7 +302,8 @@ async function work({
         pid: process.pid,
         version,
         startedAt,
-        following: reconciler.source.path,
+        following: reconciler.source.paths[0] ?? null,
+        followed: reconciler.source.paths,
         lastReload: reconciler.reloadState.last,
         reloads: { done: reconciler.reloadState.done, failed: reconciler.reloadState.failed },
       }),
@@ -370,7 +369,7 @@ async function work({
     memory.close();
     health.close();
     following.close();
-    (follower as FileFollower | null)?.close();
+    for (const follower of followers) follower.close();
   }
 }
 
@@ -380,14 +379,14 @@ async function work({
  * of a file's by mistake.
  */
 function takeOver(dataPlane: DataPlane, source: RulesSource, replace: boolean): RulesSource {
-  if (source.path !== null) return source;
+  if (source.paths.length > 0) return source;
   if (source.mappings.length > 0) {
     if (!replace) refuseReplacement(replacedOf(activeIfReadable(dataPlane)?.rules));
     return source;
   }
   const rules = readRules(dataPlane.active()?.rules ?? noActiveRules);
   const given = rules.file.mappings.filter((mapping) => mapping.origin.file === "<argument>");
-  return { path: rules.source, mappings: given.map((mapping) => formatMappingArgument(mapping)) };
+  return { paths: rules.sources, mappings: given.map((mapping) => formatMappingArgument(mapping)) };
 }
 
 interface EndSignal {

@@ -4,16 +4,21 @@ import { formatProblem } from "../errors.js";
 import { describeHealth, describeTurns } from "./describe-health.js";
 import type { Tell } from "./events.js";
 import type { Logger } from "./log.js";
+import { describeChange } from "../words/change.js";
 
 /** Returns a function that logs events. */
 export function eventLog(log: Logger): Tell {
   return (event) => {
     switch (event.event) {
       case "changed":
-        log.log("info", `generation ${event.generation} is active: ${describeChange(event)}`, {
-          generation: event.generation,
-          changed: true,
-        });
+        log.log(
+          "info",
+          `generation ${event.generation} is active: ${describeChange(event.mappings, event)}`,
+          {
+            generation: event.generation,
+            changed: true,
+          },
+        );
         return;
       case "switched":
         log.log(
@@ -50,16 +55,6 @@ export function eventLog(log: Logger): Tell {
         return;
     }
   };
-}
-
-function describeChange(event: DaemonEvent & { event: "changed" }): string {
-  const parts = [`${event.mappings} mappings`];
-  for (const kind of ["added", "removed", "changed"] as const) {
-    const { count, names } = event[kind];
-    if (count > 5) parts.push(`${count} ${kind}`);
-    else if (count > 0) parts.push(`${kind} ${[...new Set(names)].join(" ")}`);
-  }
-  return parts.join(", ");
 }
 
 function logRefused(log: Logger, { error }: DaemonEvent & { event: "reload-refused" }): void {

@@ -20,7 +20,7 @@ const MAX_COPY_BYTES = 16 * 1024 * 1024;
 
 interface Copy {
   readonly version: number;
-  /** The absolute path that the files were read from. */
+  /** The absolute paths that the files were read from, joined by NUL. */
   readonly source: string;
   /** When they were activated: ISO 8601, UTC. */
   readonly keptAt: string;
@@ -33,22 +33,28 @@ export interface Good {
   readonly keptAt: string;
 }
 
+/** Names sources by one text, which for a single path is that path. */
+function keyOf(sources: readonly string[]): string {
+  return sources.join("\0");
+}
+
 function nameOf(source: string): string {
   return `good-${createHash("sha256").update(source).digest("hex").slice(0, 32)}.json`;
 }
 
 /**
- * Keeps the files that were read from `source`, in the place of those that were kept before. Keeps
+ * Keeps the files that were read from `sources`, in the place of those that were kept before. Keeps
  * none, and returns false, when they are too large. Throws UNSAFE_PATH, and SYSCALL when they
  * cannot be written.
  */
 export async function keepGood(
-  source: string,
+  sources: readonly string[],
   files: readonly File[],
   path = stateFolder(),
 ): Promise<boolean> {
   if (files.reduce((sum, { bytes }) => sum + bytes.length, 0) > MAX_COPY_BYTES) return false;
   const texts = files.map(({ name, bytes }) => ({ name, text: bytes.toString("utf8") }));
+  const source = keyOf(sources);
   const copy: Copy = { version: VERSION, source, keptAt: new Date().toISOString(), files: texts };
   const folder = makeStateFolder(path);
   const name = nameOf(source);
@@ -78,10 +84,11 @@ function makeStateFolder(path: string): Folder {
 }
 
 /**
- * Returns what was kept of `source`; null when there is nothing, or what another version kept.
+ * Returns what was kept of `sources`; null when there is nothing, or what another version kept.
  * Throws UNSAFE_PATH, and SYSCALL when it cannot be read.
  */
-export function readGood(source: string, path = stateFolder()): Good | null {
+export function readGood(sources: readonly string[], path = stateFolder()): Good | null {
+  const source = keyOf(sources);
   const text = readCopy(nameOf(source), path);
   const copy = text === undefined ? null : parse(text);
   if (copy === null || copy.version !== VERSION || copy.source !== source) return null;

@@ -4,7 +4,7 @@
  * previous one left.
  */
 import { setImmediate as immediate } from "node:timers/promises";
-import { activeIfReadable } from "../control/active.js";
+import { activeIfReadable, rulesToRemove } from "../control/active.js";
 import { formatProblem, IlmError } from "../errors.js";
 import type { ChangeSummary, NamedMappings } from "../rules/summary.js";
 import type { ApplyOptions, DataPlane, Active } from "../dataplane/types.js";
@@ -27,9 +27,10 @@ import {
   describeMissingInterface,
   describeTakenOver,
 } from "../words/change.js";
-import { nothingActive, switched, type AnsweredChange, type ChangeResult } from "../api/result.js";
+import { switched, unloadedResult, type AnsweredChange, type ChangeResult } from "../api/result.js";
 import type { Desired, LoadOptions, RulesSource } from "../control/desired.js";
 import type { File, ReadResult } from "../config/read.js";
+import { areSameSources, listSources } from "../model/sources.js";
 import type { Good } from "./last-good.js";
 import { type DurationCounts, Durations } from "./durations.js";
 import type { Tell } from "./events.js";
@@ -55,11 +56,11 @@ export interface ReconcilerOptions extends Pick<ApplyOptions, "overNewer"> {
   /** What to follow at first. */
   readonly source: RulesSource;
   /** Returns what was right of a file last; null when nothing is known. */
-  readonly lastGood?: (source: string) => Good | null;
+  readonly lastGood?: (sources: readonly string[]) => Good | null;
   /** Called with files that were read whole, once their rules are active. */
-  readonly onGood?: (source: string, files: readonly File[]) => void;
-  /** Called whenever the followed file becomes a different one. */
-  readonly onSource?: (path: string | null) => void;
+  readonly onGood?: (sources: readonly string[], files: readonly File[]) => void;
+  /** Called whenever the followed files become different ones. */
+  readonly onSource?: (paths: readonly string[]) => void;
   /** Called when the data plane was unloaded, which ends the daemon. */
   readonly onUnloaded?: () => void;
   /**
@@ -159,25 +160,25 @@ export class Reconciler {
     try {
       await this.submit({ kind: "reload" });
     } catch (error) {
-      const { path } = this.#source;
+      const { paths } = this.#source;
       const isWrong = error instanceof IlmError && error.code === "CONFIGURATION";
-      if (!isWrong || path === null) throw error;
-      const begins = await this.#enqueue(() => this.#beginWithout(path));
+      if (!isWrong || paths.length === 0) throw error;
+      const begins = await this.#enqueue(() => this.#beginWithout(paths));
       if (!begins) throw error;
     }
   }
 
   /** Returns false when there is nothing to begin with. */
-  async #beginWithout(path: string): Promise<boolean> {
+  async #beginWithout(paths: readonly string[]): Promise<boolean> {
     const { dataPlane, log, lastGood } = this.#options;
     const error = this.#reload.last?.error ?? null;
     const before = activeIfReadable(dataPlane);
-    if (before !== null && before.rules.source === path) {
+    if (before !== null && areSameSources(before.rules.sources, paths)) {
       this.#put(before, before.rules);
       if (error !== null) this.#complain(error);
       return true;
     }
-    const good = lastGood?.(path) ?? null;
+    const good = lastGood?.(paths) ?? null;
     if (good === null) return false;
     await this.#loadAndPut(good.read);
     if (error !== null) this.#complain(error);
@@ -316,13 +317,13 @@ export class Reconciler {
       // What was wrong with the file before says nothing about these rules.
       const { last } = this.#reload;
       if (last !== null && last.error !== null) this.#reload = { ...this.#reload, last: null };
-      this.#follow({ path: change.source, mappings: change.given });
+      this.#follow({ paths: change.sources, mappings: change.given });
     }
     return { ...result, steps };
   }
 
   #asApply(change: ReapplyChange | ReviseChange): Asked {
-    const { source, given, fileDigest } = change;
+    const { sources, given, fileDigest } = change;
     const { dataPlane } = this.#options;
     const active = activeIfReadable(dataPlane);
     const isThere = change.kind === "revise" && active?.fileDigest === change.result;
@@ -333,7 +334,7 @@ export class Reconciler {
     }
     const { file } = active.rules;
     if (change.kind === "reapply" || isThere) {
-      return { change: { kind: "apply", source, given, file }, revision: null };
+      return { change: { kind: "apply", sources, given, file }, revision: null };
     }
     const { pieces, name } = change;
     const revision = { of: file, pieces, name };
@@ -343,7 +344,7 @@ export class Reconciler {
         remedy: "Apply the whole file.",
       });
     }
-    return { change: { kind: "apply", source, given, file: revised }, revision };
+    return { change: { kind: "apply", sources, given, file: revised }, revision };
   }
 
   async #makeReload(): Promise<AnsweredChange> {
@@ -374,7 +375,7 @@ export class Reconciler {
       throw new IlmError("DAEMON", "the daemon has unloaded the rules and is ending");
     }
     const { dataPlane, load, log } = this.#options;
-    const isWhole = this.#source.path !== null || this.#source.mappings.length > 0;
+    const isWhole = this.#source.paths.length > 0 || this.#source.mappings.length > 0;
     const before = isWhole ? activeIfReadable(dataPlane) : dataPlane.active();
     if (!isWhole) {
       // There is nothing to read: what is active (or nothing at all) is what is wanted.
@@ -385,15 +386,15 @@ export class Reconciler {
       kept: () => dataPlane.keptText(),
       ...(stored !== undefined && { stored }),
     });
-    const { source, given, file, warnings, revision, compiled, text, files } = loaded;
+    const { sources, given, file, warnings, revision, compiled, text, files } = loaded;
     for (const warning of warnings) log.log("warning", formatProblem(warning));
-    const change = { kind: "apply", source, given, file } as const;
+    const change = { kind: "apply", sources, given, file } as const;
     const active = before === null ? null : withoutEnded(before.rules, bootSeconds());
     const rules = rulesAfter(active, change);
     const result = this.#put(before, rules, { revision, compiled });
     if (text !== null) dataPlane.keepText(rules, text);
-    if (stored === undefined && source !== null && files !== null) {
-      this.#options.onGood?.(source, files);
+    if (stored === undefined && sources.length > 0 && files !== null) {
+      this.#options.onGood?.(sources, files);
     }
     return result;
   }
@@ -482,24 +483,26 @@ export class Reconciler {
 
   #unload(): ChangeResult {
     const { dataPlane, tell, onUnloaded } = this.#options;
+    const before = rulesToRemove(dataPlane);
     const changed = dataPlane.unload();
     this.#unloaded = true;
     tell({ event: "unloaded" });
     onUnloaded?.();
-    return { ...nothingActive, changed };
+    return unloadedResult(before, changed);
   }
 
   #follow(source: RulesSource): void {
-    const moved = source.path !== this.#source.path;
+    const { paths } = source;
+    const moved = !areSameSources(paths, this.#source.paths);
     this.#source = source;
     if (!moved) return;
     this.#options.log.log(
       "info",
-      source.path === null
+      paths.length === 0
         ? "the applied rules come from no file: no file is followed any more"
-        : `following ${source.path} from now on`,
+        : `following ${listSources(paths)} from now on`,
     );
-    this.#options.onSource?.(source.path);
+    this.#options.onSource?.(paths);
   }
 
   /**
@@ -539,7 +542,7 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 const nothingFromFile: Change & { kind: "apply" } = {
   kind: "apply",
-  source: null,
+  sources: [],
   given: [],
   file: noActiveRules.file,
 };

@@ -49,6 +49,7 @@ import type { EventStreams } from "./event-stream.js";
 import type { Logger } from "./log.js";
 import { AccessLog } from "./access-log.js";
 import { Busy, Workload } from "./workload.js";
+import { areSameSources, listSources } from "../model/sources.js";
 
 export interface ApiHandlers {
   status(): DaemonStatus;
@@ -117,10 +118,10 @@ export async function serveApi(
   const refusalOf = ({ peer, right, path, change }: Asked): Forbidden | null => {
     const { needs } = routes[path];
     if (!allows(right, needs)) return lacksRight(peer, needs, groups);
-    if (change === undefined || !("source" in change) || mayChooseFile(peer, ownUid)) return null;
-    const { source } = change;
-    const isKept = source === null || source === handlers.status().following;
-    return isKept ? null : choosesFile(peer, source);
+    if (change === undefined || !("sources" in change) || mayChooseFile(peer, ownUid)) return null;
+    const { sources } = change;
+    const isKept = sources.length === 0 || areSameSources(sources, handlers.status().followed);
+    return isKept ? null : choosesFile(peer, listSources(sources));
   };
   // Allow one request per connection, and use our own time limits: node's charge the client for the
   // time that the daemon itself needs for a change.

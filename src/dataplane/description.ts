@@ -32,6 +32,7 @@ import {
   toColumns,
 } from "../model/mapping-columns.js";
 import { type Mappings, toLazy } from "../model/mappings.js";
+import { areSameSources } from "../model/sources.js";
 import type { Removed } from "../compile/overlay.js";
 import { beginStep, tellShare } from "../progress.js";
 import type { Active } from "./types.js";
@@ -80,7 +81,9 @@ export interface Layers {
 /** Settings that came later are absent in earlier formats: `mptcp` before format 6. */
 interface Head
   extends Omit<Description, "rules" | "overlaid" | "strangerPolicy">, Omit<Settings, "engine"> {
+  /** The path of the file; null when there is none, or several: then `sources` has them. */
   readonly source: string | null;
+  readonly sources?: readonly string[];
   /** The engine that the file asks for; `engine` is the one actually used. */
   readonly wantedEngine: Engine;
   /** The number of the file's mappings; absent where an earlier build wrote the head. */
@@ -102,13 +105,20 @@ export const CHUNK = 4096;
  * Digests the file's part of the rules. Applying a file whose digest equals the active one changes
  * nothing.
  */
-export function digestOfFile(source: string | null, file: RuleSet): string {
+export function digestOfFile(sources: readonly string[], file: RuleSet): string {
   const hash = createHash("sha256");
   const { services, mappings } = file;
-  const head = [source, settingsOf(file), services.map(essenceOfService)];
+  const { source, ...several } = formatSources(sources);
+  const more = several.sources === undefined ? [] : [several.sources];
+  const head = [source, settingsOf(file), services.map(essenceOfService), ...more];
   hash.update(JSON.stringify(head));
   for (const part of toColumns(mappings).meaning()) hash.update(part);
   return hash.digest("hex");
+}
+
+/** One path is written as it was before there could be several: digests and heads stay the same. */
+function formatSources(sources: readonly string[]): Pick<Head, "source" | "sources"> {
+  return sources.length > 1 ? { source: null, sources } : { source: sources[0] ?? null };
 }
 
 /**
@@ -116,7 +126,7 @@ export function digestOfFile(source: string | null, file: RuleSet): string {
  * the active rules.
  */
 export function hasFileOf({ rules: old }: Pick<Description, "rules">, rules: ActiveRules): boolean {
-  return rules.file === old.file && rules.source === old.source;
+  return rules.file === old.file && areSameSources(rules.sources, old.sources);
 }
 
 export function digestOf(
@@ -129,13 +139,13 @@ export function digestOf(
 }
 
 export function packHead({ rules, ...head }: Description): Uint8Array {
-  const { source, file, runtime, drained } = rules;
+  const { sources, file, runtime, drained } = rules;
   const { services } = file.head;
   const { engine: wantedEngine = "auto", ...settings } = settingsOf(file.head);
   const fileMappings = file.count;
   const whole: Head = {
     ...head,
-    source,
+    ...formatSources(sources),
     wantedEngine,
     ...settings,
     services,
@@ -303,6 +313,7 @@ export function unpackDescription(headBytes: Uint8Array, source: () => Uint8Arra
   if (first === undefined) throw new RangeError("the description has no head");
   const {
     source: path,
+    sources = path === null ? [] : [path],
     wantedEngine,
     mptcp,
     strangers,
@@ -321,7 +332,7 @@ export function unpackDescription(headBytes: Uint8Array, source: () => Uint8Arra
     fileMappings ?? (overlaid === null ? head.layers?.mappings : countRuns(overlaid.runs));
   const settings = settingsOf({ engine: wantedEngine, mptcp, strangers, wildcard, ula });
   const file = inKernel({ ...settings, services }, count, source);
-  return { ...head, overlaid, strangerPolicy, rules: { source: path, file, runtime, drained } };
+  return { ...head, overlaid, strangerPolicy, rules: { sources, file, runtime, drained } };
 }
 
 /**

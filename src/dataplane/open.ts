@@ -87,8 +87,8 @@ class KernelDataPlane implements DataPlane {
     return activeOf(this.#state);
   }
 
-  digestOf(source: string | null, file: FilePart): string {
-    return digestOfFile(source, file.read());
+  digestOf(sources: readonly string[], file: FilePart): string {
+    return digestOfFile(sources, file.read());
   }
 
   keptText(): KeptText | null {

@@ -221,7 +221,7 @@ export interface DataPlane {
    */
   active(): Active | null;
   /** Returns the `fileDigest` that `active` reports once this file is active. */
-  digestOf(source: string | null, file: FilePart): string;
+  digestOf(sources: readonly string[], file: FilePart): string;
   /**
    * Returns what `keepText` kept. Returns null when nothing is kept or no rules of this version are
    * active.

@@ -22,6 +22,7 @@ import { printable } from "../printable.js";
 import { mptcpRemedy } from "../words/mptcp.js";
 import { remedyForStranger, whyStranger } from "../words/stranger.js";
 import { count, namesShown } from "../words/text.js";
+import { fileArguments, listSources } from "../model/sources.js";
 
 export interface Warning {
   readonly kind:
@@ -237,7 +238,8 @@ function ended(inodes: readonly number[]): Warning[] {
 export function refusedReload(daemon: DaemonStatus | null): Warning[] {
   const error = daemon?.lastReload?.error ?? null;
   if (daemon === null || error === null) return [];
-  const file = daemon.following ?? "the configuration";
+  const { followed } = daemon;
+  const file = followed.length === 0 ? "the configuration" : listSources(followed);
   if (error.code === "UNAVAILABLE") {
     return [
       {
@@ -251,7 +253,7 @@ export function refusedReload(daemon: DaemonStatus | null): Warning[] {
     {
       kind: "reload-failed",
       message: `${file} was refused in its current form; the previous rules stay active: ${error.message}`,
-      remedy: `Run \`ilm check${daemon.following === null ? "" : ` -f ${daemon.following}`}\` and fix what it reports; the daemon re-reads the file automatically.`,
+      remedy: `Run \`${["ilm check", ...(followed.length === 0 ? [] : [fileArguments(followed)])].join(" ")}\` and fix what it reports; the daemon re-reads the file automatically.`,
     },
   ];
 }

@@ -31,25 +31,27 @@ const steps = field(timing, "What was done, in its order.");
 
 const warnings = field(list(problem), "What is doubtful about the configuration.");
 
+const difference = field(
+  nullable(
+    object(
+      {
+        added: field(named, "Mappings that are new."),
+        removed: field(named, "Mappings that are gone."),
+        changed: field(named, "Mappings that are not as they were."),
+      },
+      "difference",
+    ),
+  ),
+  "What the change did to the mappings; null when nothing was changed.",
+);
+
 export const performed = {
   generation: field(
     nullable(integer),
     "The number of the active rules, from 1; null when there are none.",
   ),
   changed: field(boolean, "False: these rules were already active, and nothing was done."),
-  difference: field(
-    nullable(
-      object(
-        {
-          added: field(named, "Mappings that are new."),
-          removed: field(named, "Mappings that are gone."),
-          changed: field(named, "Mappings that are not as they were."),
-        },
-        "difference",
-      ),
-    ),
-    "What the change did; null when nothing was changed.",
-  ),
+  difference,
   mappings: field(integer, "How many mappings are active now."),
   incremental: field(boolean, "True when only what differs was written into the tables."),
   addressesAdded: field(list(text), "Addresses of services that were added to lo."),
@@ -110,6 +112,7 @@ export const switched = object({
 
 export const unloaded = object({
   unloaded: field(boolean, "False: nothing was loaded."),
+  difference,
   by,
   timing: steps,
 });

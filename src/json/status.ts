@@ -9,7 +9,11 @@ const daemon = object({
   pid: field(integer, "Its process."),
   version: field(text, "Its version of ilm."),
   startedAt: field(text, "When it started: ISO 8601, UTC."),
-  following: field(nullable(text), "The file or folder that it follows; null when there is none."),
+  following: field(
+    nullable(text),
+    "The file or folder that it follows, or the first of several; null when there is none.",
+  ),
+  followed: field(list(text), "All files and folders that it follows, in their order."),
   lastReload: field(
     nullable(
       object({
@@ -70,7 +74,11 @@ export const status = object({
     nullable(oneOf(...mptcpModes)),
     "As the configuration has it; null when nothing is loaded.",
   ),
-  source: field(nullable(text), "The path that the rules were read from; null when there is none."),
+  source: field(
+    nullable(text),
+    "The path that the rules were read from, or the first of several; null when there is none.",
+  ),
+  sources: field(list(text), "All paths that the rules were read from, in their order."),
   services: field(integer, "How many services the configuration has."),
   mappings: field(integer, "How many mappings are active, of both protocols."),
   runtimeMappings: field(integer, "How many of them `ilm add` added."),

@@ -67,10 +67,10 @@ export interface RuleSet extends FileHead {
  */
 export interface Rules {
   /**
-   * The absolute path that the file part was read from; null when mappings were only given as
-   * arguments or at run time.
+   * The absolute paths that the file part was read from, in their order; none when mappings were
+   * only given as arguments or at run time.
    */
-  readonly source: string | null;
+  readonly sources: readonly string[];
   readonly file: RuleSet;
   readonly runtime: readonly Mapping[];
   /** The destinations that get nobody new, which live as long; absent means none. */
@@ -78,7 +78,7 @@ export interface Rules {
 }
 
 export const emptyRules: Rules = {
-  source: null,
+  sources: [],
   file: { services: [], mappings: [] },
   runtime: [],
 };

@@ -7,6 +7,7 @@ import { type ActiveRules, type FilePart, noActiveRules } from "../model/rules.j
 import { joinMappings, toLazy } from "../model/mappings.js";
 import { type DrainChange, drainedAfter } from "./drained.js";
 import type { Piece } from "../model/revision.js";
+import { fileArguments } from "../model/sources.js";
 
 /** What a verb asks the writer for. */
 export type Change =
@@ -24,10 +25,10 @@ export type SwitchChange = { readonly kind: "off" } | { readonly kind: "on" };
 export interface ApplyChange {
   readonly kind: "apply";
   /**
-   * The absolute path of the file, so that a running daemon follows it from then on; null when the
-   * input cannot be read again.
+   * The absolute paths of the files and folders, so that a running daemon follows them from then
+   * on; none when the input cannot be read again.
    */
-  readonly source: string | null;
+  readonly sources: readonly string[];
   /**
    * The mappings given as arguments beside the file. They are in `file` too; they are kept here so
    * that a reload includes them.
@@ -70,8 +71,8 @@ export function rulesAfter(
   const rules = current ?? noActiveRules;
   switch (change.kind) {
     case "apply": {
-      const { source, file } = change;
-      const next: ActiveRules = { ...rules, source, file };
+      const { sources, file } = change;
+      const next: ActiveRules = { ...rules, sources, file };
       refuseTwice(next);
       return next;
     }
@@ -137,9 +138,9 @@ function notRemovable(rules: ActiveRules, name: string): IlmError {
     const { file, line } = fromFile.origin;
     const place = line > 0 ? `${file}:${line}` : file;
     const remedy =
-      rules.source === null
+      rules.sources.length === 0
         ? 'apply again without it; "remove" takes back what "add" gave.'
-        : `Remove it from ${file} and run "ilm apply -f ${rules.source}"; "remove" takes back what "add" gave.`;
+        : `Remove it from ${file} and run "ilm apply ${fileArguments(rules.sources)}"; "remove" takes back what "add" gave.`;
     return new IlmError(
       "NOT_FOUND",
       `the mapping ${name} was not added at run time: ${place} has it`,

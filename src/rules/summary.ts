@@ -65,10 +65,19 @@ export function summarize(before: Listed, after: Listed, places: Int32Array): Ch
   return { added, removed, changed };
 }
 
+const none: NamedMappings = { count: 0, names: [] };
+
 /** Summarizes the first mappings, before which there were none. */
 export function summaryOfNew(mappings: Listed): ChangeSummary {
+  return { added: namesOf(mappings), removed: none, changed: none };
+}
+
+/** Summarizes the end of all mappings. */
+export function summaryOfUnload(mappings: Listed): ChangeSummary {
+  return { added: none, removed: namesOf(mappings), changed: none };
+}
+
+function namesOf(mappings: Listed): NamedMappings {
   const all = allMappings(mappings);
-  const names = all.slice(0, NAMED).map(({ name }) => name);
-  const none: NamedMappings = { count: 0, names: [] };
-  return { added: { count: all.length, names }, removed: none, changed: none };
+  return { count: all.length, names: all.slice(0, NAMED).map(({ name }) => name) };
 }

@@ -82,14 +82,14 @@ async function write(way: Way): Promise<void> {
   let turn = 0;
   let overlays = 0;
   const base = way === "overlay" ? baseFile() : fileOf(turn);
-  dataPlane.apply({ source: null, file: inMemory(base), runtime: [] });
+  dataPlane.apply({ sources: [], file: inMemory(base), runtime: [] });
   while (!end.signal.aborted) {
     turn += 1;
     const of = dataPlane.active()?.rules.file;
     if (of === undefined) throw new Error("no rules are active");
     const revision = way === "overlay" ? { of, pieces: piecesOf(turn), name: null } : null;
     const file = inMemory(revision === null ? fileOf(turn) : revise(revision));
-    const result = dataPlane.apply({ source: null, file, runtime: [] }, { revision });
+    const result = dataPlane.apply({ sources: [], file, runtime: [] }, { revision });
     if (result.incremental) overlays++;
     if (turn === 1) process.stdout.write("writing\n");
     // What ended meanwhile is heard of.
@@ -132,7 +132,7 @@ function overtaken(): void {
   // Each change brings programs of its own: those of before answer as before.
   const writer = openDataPlane({ layeredFrom: 0 });
   const apply = (turn: number): void => {
-    writer.apply({ source: null, file: inMemory(fileOf(turn)), runtime: [] });
+    writer.apply({ sources: [], file: inMemory(fileOf(turn)), runtime: [] });
   };
   apply(0);
   class Overtaken extends State {

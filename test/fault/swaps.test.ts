@@ -38,7 +38,7 @@ function rules(turn: number): Rules {
     mapping(protocol, 6001, two),
     mapping(protocol, 6100 + (turn % 2), `127.0.2.${1 + (turn % 2)}`),
   ]);
-  return { source: null, file: { services: [], mappings }, runtime: [] };
+  return { sources: [], file: { services: [], mappings }, runtime: [] };
 }
 
 test(

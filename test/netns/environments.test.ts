@@ -155,7 +155,7 @@ while True:
     miss: "pass",
     origin: { file: "", line: 0, column: 0 },
   };
-  const wanted = { source: null, file: { services: [], mappings: [mapping] }, runtime: [] };
+  const wanted = { sources: [], file: { services: [], mappings: [mapping] }, runtime: [] };
   const script = `
     const { openDataPlane } = await import("${builtRoot}src/dataplane/open.js");
     const { toBeActive } = await import("${builtRoot}src/model/rules.js");

@@ -175,6 +175,7 @@ describe("text that is known", () => {
         version,
         startedAt: "2026-01-02T03:04:05.000Z",
         following: null,
+        followed: [],
         lastReload: null,
         reloads: { done: 0, failed: 0 },
       }),

@@ -1,5 +1,6 @@
 /** `ilm run`: takes over what is there, follows its file, and is not put out by a bad one. */
-import { renameSync, writeFileSync } from "node:fs";
+import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { refused } from "../support/dialler.js";
 import { useNetwork } from "../support/network.js";
@@ -22,6 +23,101 @@ async function refusesOn(port: number): Promise<void> {
     (await network.client.who("tcp", address, port)) === "ECONNREFUSED" ? true : null,
   );
 }
+
+/** The services of one file, and mappings of another that lead to them. */
+const servicesAlone = "version: 1\nservices:\n  app: { address: 127.0.1.10 }\n";
+const mappingsAlone = (...ports: readonly number[]): string =>
+  `version: 1\nmappings:\n${ports.map((port) => `  - { port: ${port}, to: "app:6000" }\n`).join("")}`;
+
+describe("several files", () => {
+  test("are one configuration: each follows, and a service of one is known in the other", async () => {
+    const { server } = network;
+    const files = [server.file(servicesAlone), server.file(mappingsAlone(7000))];
+    const [services = "", mappings = ""] = files;
+    const run = await server.startRun(files.flatMap((file) => ["-f", file]));
+    await answersOn(network, 7000);
+    expect(await server.status()).toMatchObject({
+      source: services,
+      sources: files,
+      daemon: { following: services, followed: files },
+    });
+    writeFileSync(mappings, mappingsAlone(7001));
+    await answersOn(network, 7001);
+    await refusesOn(7000);
+    writeFileSync(services, servicesAlone.replace("10 }", "11 }"));
+    await server.echo("app", [["tcp", "127.0.1.11", 6000]]);
+    await eventually("the service of the first file has moved", async () =>
+      (await server.ilm(["mappings"])).text.includes("127.0.1.11") ? true : null,
+    );
+    expect((await run.stop("SIGTERM")).status).toBe(0);
+    expect(run.process.stderr).toContain("1 mapping, +1 -1 ~0: + tcp:7001, - tcp:7000");
+
+    // A daemon without files goes on with these, and what is right of all is kept.
+    const next = await server.startRun([]);
+    expect((await server.status()).daemon?.followed).toEqual(files);
+    writeFileSync(mappings, mappingsAlone(7002));
+    await answersOn(network, 7002);
+    await next.stop("SIGTERM");
+    await server.unload();
+    writeFileSync(mappings, badRules);
+    await server.startRun(files.flatMap((file) => ["-f", file]));
+    await answersOn(network, 7002);
+  });
+
+  test("and folders and standard input are mixed, and applied as one", async () => {
+    const { server } = network;
+    const file = server.file(mappingsAlone(7001));
+    const folder = join(server.folder, "conf.d");
+    mkdirSync(folder);
+    writeFileSync(join(folder, "a.yaml"), servicesAlone);
+    const args = ["-f", folder, "-f", file, "-f", "-"];
+    const input = mappingsAlone(7002);
+    expect((await server.ilm(["check", ...args], { input })).stdout).toContain("2 mappings");
+    const applied = await server.ilmDone(["apply", ...args], { input });
+    expect(applied.stdout).toContain("2 mappings, +2 -0 ~0");
+    await answersOn(network, 7002);
+    // What was read once cannot be read again, nor followed.
+    expect(await server.status()).toMatchObject({ source: null, sources: [] });
+    expect((await server.ilm(["diff", ...args], { input })).text).toContain("unchanged");
+  });
+
+  test("that share a name or tie are refused with both places, and no file is read twice", async () => {
+    const { server } = network;
+    const one = server.file(rulesFor(7000), "one.yaml");
+    const two = server.file(mappingsAlone(7000), "two.yaml");
+    const refusal = await server.ilm(["check", "-f", one, "-f", two]);
+    expect(refusal.status).toBe(3);
+    expect(refusal.text).toContain("one.yaml:6");
+    expect(refusal.text).toContain("two.yaml:3");
+    const twice = await server.ilm(["check", "-f", one, "-f", one]);
+    expect(twice.text).toContain("this file is read twice");
+    const input = rulesFor(7000);
+    const stdin = await server.ilm(["apply", "-f", "-", "-f", "-"], { input });
+    expect(stdin.status).toBe(2);
+    expect(stdin.text).toContain("`-f -` is given twice");
+  });
+});
+
+describe("what a change did", () => {
+  test("is counted and named, by command and daemon, also when mappings go", async () => {
+    const { server } = network;
+    const many = server.file(rulesFor(...Array.from({ length: 20 }, (_, n) => 7000 + n)));
+    const few = server.file(rulesFor(7000));
+    for (const withRun of [false, true]) {
+      if (withRun) await server.startRun([]);
+      await server.ilmDone(["apply", "-f", many]);
+      const fewer = await server.ilmDone(["apply", "-f", few]);
+      expect(fewer.stdout).toContain(", +0 -19 ~0");
+      expect(fewer.stdout).toMatch(/ {2}- tcp:7001\n[^]* {2}- and 9 more\n/);
+      await server.ilmDone(["add", "tcp:7500=127.0.1.10:6000"]);
+      const removed = await server.ilmDone(["remove", "tcp:7500"]);
+      expect(removed.stdout).toContain(", +0 -1 ~0");
+      expect(removed.stdout).toContain("  - tcp:7500\n");
+    }
+    const unloaded = await server.ilmDone(["unload"]);
+    expect(unloaded.stdout).toContain("ended with it, +0 -1 ~0\n  - tcp:7000\n");
+  });
+});
 
 describe("reload", () => {
   test("a rewritten file is active at once", async () => {

@@ -276,7 +276,7 @@ export function generateRules(random: Random, conditions: boolean): Rules {
   }
   const split = random.oneIn(3) ? random.integer(0, mappings.length) : mappings.length;
   return {
-    source: null,
+    sources: [],
     file: {
       strangers: random.pick(["refuse", "refuse", "report", "allow"]),
       services,

@@ -47,12 +47,12 @@ export async function applyFile(
   path: string,
   options?: DataPlaneOptions,
 ): Promise<void> {
-  const { source, given, file } = await loadDesired({ path, mappings: [] });
-  const problems = checkRules({ ...emptyRules, source, file: file.read() });
+  const { sources, given, file } = await loadDesired({ paths: [path], mappings: [] });
+  const problems = checkRules({ ...emptyRules, sources, file: file.read() });
   if (problems.some(({ severity }) => severity === "error")) throw configurationError(problems);
   const dataPlane = openIn(netns, options);
   try {
-    await performChange(dataPlane, { kind: "apply", source, given, file });
+    await performChange(dataPlane, { kind: "apply", sources, given, file });
   } finally {
     dataPlane.close();
   }

@@ -1,9 +1,11 @@
 /** `ilm apply`: makes the kernel do what the file says, in one atomic step. */
 import {
+  describeCounts,
   describeKfuncTrouble,
   describeLost,
   describeMissingInterface,
   describeTakenOver,
+  listNames,
 } from "../../words/change.js";
 import type { Performed } from "../../control/perform.js";
 import { activeIfReadable } from "../../control/active.js";
@@ -17,8 +19,7 @@ import { published } from "../../json/published.js";
 import { printDryRun, type DryRunOptions } from "../shell/dry-run.js";
 import { loadWanted, type SourceOptions } from "../shell/load.js";
 import { noteWarnings } from "../render/error.js";
-import type { ChangeSummary, NamedMappings } from "../../rules/summary.js";
-import { count, indent, printable } from "../../words/text.js";
+import { count, indent } from "../../words/text.js";
 import { describeTiming, type TimingOptions } from "../shell/timing.js";
 import type { Warning } from "../../doctor/warnings.js";
 import { unreachedWarnings } from "../../doctor/unreached.js";
@@ -48,8 +49,8 @@ export async function apply(
   await withDataPlaneAfter(
     context,
     (kept) => loadWanted(options, mappings, kept),
-    async (dataPlane, { source, given, file, warnings, revision, compiled, text }) => {
-      const change = { kind: "apply", source, given, file } as const;
+    async (dataPlane, { sources, given, file, warnings, revision, compiled, text }) => {
+      const change = { kind: "apply", sources, given, file } as const;
       if (mustKeepFile) refuseReplacement(replacedOf(activeIfReadable(dataPlane)?.rules));
       if (options.dryRun === true) {
         noteWarnings(context, warnings);
@@ -61,7 +62,7 @@ export async function apply(
         revision,
         compiled,
       });
-      if (text !== null) dataPlane.keepText({ source, file, runtime: [] }, text);
+      if (text !== null) dataPlane.keepText({ sources, file, runtime: [] }, text);
       const unreached = await unreachedWarnings(dataPlane, {
         listeners: () => dataPlane.listeners(),
         holdersOf: (those) => context.reach.holdersOf(those),
@@ -69,14 +70,14 @@ export async function apply(
       });
       await report(performed, warnings, unreached);
     },
-    async (daemon, denied, { source, given, file, warnings }) => {
+    async (daemon, denied, { sources, given, file, warnings }) => {
       if (options.dryRun === true) throw denied;
       if (mustKeepFile) {
-        const { source: active, mappings: all, runtimeMappings } = await daemon.state();
+        const { sources: active, mappings: all, runtimeMappings } = await daemon.state();
         const fileMappings = all - runtimeMappings;
-        refuseReplacement({ source: active, fileMappings });
+        refuseReplacement({ sources: active, fileMappings });
       }
-      await report(await daemon.change({ kind: "apply", source, given, file }), warnings, []);
+      await report(await daemon.change({ kind: "apply", sources, given, file }), warnings, []);
     },
   );
 
@@ -101,40 +102,19 @@ export async function apply(
   }
 }
 
-/** The number of names shown of each kind. */
-const SHOWN = 10;
-
 /** Lists the names that were added, removed and changed; empty when there were no rules before. */
 export function describeNames({ difference, mappings }: Performed): string {
-  if (difference === null || !isBeside(difference, mappings)) return "";
-  const { added, removed, changed } = difference;
-  const lines = (sign: string, { count: all, names }: NamedMappings): string[] => [
-    ...names.slice(0, SHOWN).map((name) => `  ${sign} ${printable(name)}`),
-    ...(all > SHOWN ? [`  ${sign} and ${all - SHOWN} more`] : []),
-  ];
-  const all = [...lines("+", added), ...lines("-", removed), ...lines("~", changed)];
-  return all.map((line) => `${line}\n`).join("");
-}
-
-/** Reports whether the change is more than adding all of the mappings to nothing. */
-function isBeside({ added, removed, changed }: ChangeSummary, mappings: number): boolean {
-  return added.count < mappings || removed.count > 0 || changed.count > 0;
-}
-
-/** Formats how many mappings were added, removed and changed, as `, +1 -2 ~3`. */
-function describeCounts({ difference, mappings }: Performed): string {
-  if (difference === null || !isBeside(difference, mappings)) return "";
-  const { added, removed, changed } = difference;
-  return `, +${added.count} -${removed.count} ~${changed.count}`;
+  return difference === null ? "" : listNames(difference, mappings);
 }
 
 /** Says in words what a change did. */
 export function describePerformed(performed: Performed): string {
   const { generation, changed, mappings, addressesAdded, addressesRemoved, by } = performed;
-  const { interfacesMissing, kfuncTrouble, repaired, off, takenOverFormat, lost } = performed;
+  const { difference, interfacesMissing, kfuncTrouble, repaired, off, takenOverFormat, lost } =
+    performed;
   const lines = [
     changed
-      ? `generation ${generation ?? 0} is active: ${count(mappings, "mapping")}${describeCounts(performed)}${by === "daemon" ? ", activated by the daemon" : ""}`
+      ? `generation ${generation ?? 0} is active: ${count(mappings, "mapping")}${difference === null ? "" : `, ${describeCounts(difference)}`}${by === "daemon" ? ", activated by the daemon" : ""}`
       : `unchanged: generation ${generation ?? 0} is active with ${count(mappings, "mapping")}`,
     ...(takenOverFormat === null ? [] : [describeTakenOver(takenOverFormat)]),
     ...(lost === null ? [] : [`warning: ${describeLost(lost)}`]),

@@ -81,12 +81,12 @@ async function betweenFiles(
   options: SourceOptions,
   mappings: readonly string[],
 ): Promise<Sides> {
-  if (against === "-" && options.file === "-") {
+  if (against === "-" && options.file?.includes("-") === true) {
     throw new IlmError("USAGE", "--against: standard input is read once, and -f reads it", {
       remedy: "Write one of the two to a file.",
     });
   }
-  const { rules: before } = await loadApart({ file: against });
+  const { rules: before } = await loadApart({ file: [against] });
   const { rules: after, warnings } = await loadApart(options, mappings);
   return { before, after, warnings };
 }

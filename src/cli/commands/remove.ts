@@ -5,7 +5,7 @@ import type { DataPlane } from "../../dataplane/types.js";
 import { IlmError } from "../../errors.js";
 import type { Service } from "../../model/mapping.js";
 import { recordSteps, stepTimes } from "../../progress.js";
-import { describePerformed } from "./apply.js";
+import { describeNames, describePerformed } from "./apply.js";
 import { print, type Context } from "../shell/context.js";
 import type { RemovedJson } from "../../json/change.js";
 import { published } from "../../json/published.js";
@@ -58,7 +58,8 @@ export async function remove(
     await print(
       context,
       published<RemovedJson>()({ ...performed, removed: names, timing }),
-      () => describePerformed(performed) + describeTiming(options, timing),
+      () =>
+        describePerformed(performed) + describeNames(performed) + describeTiming(options, timing),
     );
   }
 }

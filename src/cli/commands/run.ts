@@ -35,8 +35,8 @@ export async function run(
   options: RunOptions,
   mappings: readonly string[],
 ): Promise<void> {
-  const path = options.file ?? null;
-  if (path === "-") {
+  const { file: paths = [] } = options;
+  if (paths.includes("-")) {
     throw new IlmError("USAGE", "`run` follows its file, and standard input cannot be followed", {
       remedy: "Write the configuration to a file, or use `ilm apply -f -`.",
     });
@@ -62,7 +62,7 @@ export async function run(
       `keeps capabilities that it does not need, as only CAP_SETPCAP can give them up: ${left.join(", ")}`,
     );
   }
-  const source = { path: path === null ? null : resolve(path), mappings };
+  const source = { paths: paths.map((path) => resolve(path)), mappings };
   const { overNewer, replace = false } = options;
   const { metrics = [] } = options;
   await context.reach.runDaemon({

@@ -20,6 +20,7 @@ import {
 import { unreachedWarnings } from "../../doctor/unreached.js";
 import { withDataPlane } from "../shell/with-data-plane.js";
 import { isDaemon, unreachableWarning, type AskedDaemon } from "../../doctor/writer.js";
+import { listSources } from "../../model/sources.js";
 
 export interface StatusOptions {
   /** Return status 1 unless all is well. */
@@ -114,10 +115,10 @@ function notes(active: Active | null, { daemon, trouble, writer }: Asked): strin
   const found =
     writer === null ? [] : [`${describeLockHolder(writer)} is about to change the rules`];
   if (active === null) return found;
-  const { source } = active.rules;
-  if (source !== null) {
+  const { sources } = active.rules;
+  if (sources.length > 0) {
     found.push(
-      `no daemon is running: changes to ${source} are not followed (\`ilm run\` follows them)`,
+      `no daemon is running: changes to ${listSources(sources)} are not followed (\`ilm run\` follows them)`,
     );
   }
   return found;
@@ -145,7 +146,7 @@ function render({ colours }: Context, shape: StatusJson): string {
       ["generation", `${shape.generation ?? 0}, since ${since} (${age})`],
       ["engine", shape.engine ?? ""],
       ...(shape.mptcp === "off" ? [["mptcp", "off: new sockets are TCP"] as [string, string]] : []),
-      ["source", shape.source ?? "arguments and run-time mappings only"],
+      ["source", listSources(shape.sources) || "arguments and run-time mappings only"],
       ["mappings", `${shape.mappings}${runtime}, for ${count(shape.services, "service")}`],
       ...(shape.drained.length === 0
         ? []
@@ -245,6 +246,7 @@ function describeDaemon({ daemon, writer }: StatusJson): string {
       ? "not running"
       : `pid ${writer.pid}, not reachable`;
   }
-  const follows = daemon.following === null ? "follows no file" : `follows ${daemon.following}`;
+  const { followed } = daemon;
+  const follows = followed.length === 0 ? "follows no file" : `follows ${listSources(followed)}`;
   return `pid ${daemon.pid}, ${follows}`;
 }

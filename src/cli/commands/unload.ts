@@ -5,6 +5,7 @@ import type { UnloadedJson } from "../../json/change.js";
 import { published } from "../../json/published.js";
 import { describeTiming, type TimingOptions } from "../shell/timing.js";
 import { waitSeconds, type WaitOptions } from "../shell/wait.js";
+import { describeCounts, listNames } from "../../words/change.js";
 import { withDataPlane } from "../shell/with-data-plane.js";
 
 export async function unload(
@@ -13,15 +14,17 @@ export async function unload(
 ): Promise<void> {
   recordSteps();
   const wait = { waitSeconds: waitSeconds(options) };
-  const { changed, by } = await withDataPlane(
+  const { changed, by, difference } = await withDataPlane(
     context,
     (dataPlane) => context.reach.performChange(dataPlane, { kind: "unload" }, wait),
     (daemon) => daemon.change({ kind: "unload" }),
   );
   const timing = stepTimes();
-  const json = published<UnloadedJson>()({ unloaded: changed, by, timing });
+  const json = published<UnloadedJson>()({ unloaded: changed, difference, by, timing });
   await print(context, json, () => {
-    const done = by === "daemon" ? "unloaded; the daemon ended with it\n" : "unloaded\n";
-    return (changed ? done : "nothing was loaded\n") + describeTiming(options, timing);
+    const counts = difference === null ? "" : `, ${describeCounts(difference)}`;
+    const done = `unloaded${by === "daemon" ? "; the daemon ended with it" : ""}${counts}\n`;
+    const names = difference === null ? "" : listNames(difference, 0);
+    return (changed ? done + names : "nothing was loaded\n") + describeTiming(options, timing);
   });
 }

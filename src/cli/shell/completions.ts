@@ -25,6 +25,7 @@ const help: OptionReference = {
   short: "-h",
   long: "--help",
   value: null,
+  isRepeated: false,
   description: "show help",
 };
 
@@ -178,11 +179,12 @@ if [ "$funcstack[1]" = "_ilm" ]; then _ilm "$@"; else compdef _ilm ilm; fi
 `;
 }
 
-function zshOption({ short, long, value, description }: OptionReference): string[] {
+function zshOption(option: OptionReference): string[] {
+  const { value, description, isRepeated } = option;
   const text = `[${description.replace(/[[\]]/g, "\\$&")}]`;
   const rest = value === null ? text : `${text}:${value}:${zshAction(sourceOf(value))}`;
-  const flags = flagsOf([{ short, long, value, description, flags: "" }]);
-  const apart = flags.length > 1 ? `(${flags.join(" ")})` : "";
+  const flags = flagsOf([option]);
+  const apart = isRepeated ? "*" : flags.length > 1 ? `(${flags.join(" ")})` : "";
   return flags.map((flag) => zshQuote(`${apart}${flag}${rest}`));
 }
 

@@ -1,6 +1,7 @@
 /** How a command of the command line is defined. */
 import { Argument, Option, type Command } from "commander";
 import type { ExitStatus } from "../../errors.js";
+import { collect } from "./collect.js";
 import type { Context, GlobalOptions } from "./context.js";
 import { supplement, type Example } from "./reference.js";
 
@@ -62,8 +63,8 @@ function capitalise(text: string): string {
 export const fileOption = (): Option =>
   new Option(
     "-f, --file <FILE>",
-    "configuration: a file, a folder of files, or - for standard input",
-  );
+    "configuration: a file, a folder of files, or - for standard input; several are read as one",
+  ).argParser(collect);
 export const waitOption = (): Option =>
   new Option(
     "--wait <SECONDS>",

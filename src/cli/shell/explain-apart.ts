@@ -8,6 +8,7 @@ import { protocols } from "../../model/mapping.js";
 import { parseOnePort } from "../../config/port.js";
 import { Evaluator, outcomeOf } from "../../rules/evaluate.js";
 import { Judge } from "../../rules/judge.js";
+import { listSources } from "../../model/sources.js";
 import { answerShape, answerSteps, firstChoice, type Answer } from "../render/answer.js";
 import { renderSteps } from "../render/explanation.js";
 import { print, type Context } from "./context.js";
@@ -45,7 +46,7 @@ export async function explainListApart(
   options: ApartOptions,
   expect: string | null,
 ): Promise<ExitStatus> {
-  if (options.file === "-") {
+  if (options.file?.includes("-") === true) {
     throw new IlmError("USAGE", "-f: standard input is read once, and the list is there", {
       remedy: "Write the configuration to a file.",
     });
@@ -59,8 +60,8 @@ async function load(options: SourceOptions): Promise<Evaluator> {
   return new Evaluator((await loadApart(options)).rules);
 }
 
-function describeSource({ file }: SourceOptions): string {
-  return file === undefined || file === "-" ? "standard input" : file;
+function describeSource({ file = ["-"] }: SourceOptions): string {
+  return listSources(file.map((path) => (path === "-" ? "standard input" : path)));
 }
 
 function answerBy(

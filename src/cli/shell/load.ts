@@ -4,8 +4,8 @@ import { IlmError, type Problem } from "../../errors.js";
 import { emptyRules, type Rules } from "../../model/rules.js";
 
 export interface SourceOptions {
-  /** The path of the configuration; `-` is standard input. */
-  readonly file?: string;
+  /** The paths of the configuration, in their order; `-` is standard input. */
+  readonly file?: readonly string[];
 }
 
 /**
@@ -13,19 +13,25 @@ export interface SourceOptions {
  * found without privileges. Throws USAGE or CONFIGURATION.
  */
 export async function loadWanted(
-  { file }: SourceOptions,
+  { file: paths = [] }: SourceOptions,
   mappings: readonly string[],
   kept?: LoadOptions["kept"],
 ): Promise<Desired> {
-  requireSource(file, mappings);
-  return loadDesired({ path: file ?? null, mappings }, { kept });
+  requireSource(paths, mappings);
+  return loadDesired({ paths, mappings }, { kept });
 }
 
-function requireSource(file: string | undefined, mappings: readonly string[]): void {
-  if (file !== undefined || mappings.length > 0) return;
-  throw new IlmError("USAGE", "neither a file nor a mapping was given", {
-    remedy: "Write `-f FILE`, or a mapping such as tcp:8080=127.0.1.10:80.",
-  });
+function requireSource(paths: readonly string[], mappings: readonly string[]): void {
+  if (paths.length === 0 && mappings.length === 0) {
+    throw new IlmError("USAGE", "neither a file nor a mapping was given", {
+      remedy: "Write `-f FILE`, or a mapping such as tcp:8080=127.0.1.10:80.",
+    });
+  }
+  if (paths.filter((path) => path === "-").length > 1) {
+    throw new IlmError("USAGE", "`-f -` is given twice, and standard input can be read only once", {
+      remedy: "Give it once, beside other files.",
+    });
+  }
 }
 
 /** Rules that are active nowhere, as far as is known. */
@@ -40,11 +46,11 @@ export interface RulesApart {
  * neither privileges nor BPF. Throws USAGE or CONFIGURATION.
  */
 export async function loadApart(
-  { file }: SourceOptions,
+  { file: paths = [] }: SourceOptions,
   mappings: readonly string[] = [],
 ): Promise<RulesApart> {
-  requireSource(file, mappings);
-  const desired = await loadDesired({ path: file ?? null, mappings }, { apart: true });
-  const { source, warnings } = desired;
-  return { rules: { ...emptyRules, source, file: desired.file.read() }, warnings };
+  requireSource(paths, mappings);
+  const desired = await loadDesired({ paths, mappings }, { apart: true });
+  const { sources, warnings } = desired;
+  return { rules: { ...emptyRules, sources, file: desired.file.read() }, warnings };
 }

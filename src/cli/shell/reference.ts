@@ -3,6 +3,7 @@
  * pages and docs.
  */
 import type { Command, Option } from "commander";
+import { collect } from "./collect.js";
 
 export interface OptionReference {
   /** The flags as in help: `-f, --file <FILE>`. */
@@ -12,6 +13,8 @@ export interface OptionReference {
   /** The name of the option's value; null when it takes none. */
   readonly value: string | null;
   readonly description: string;
+  /** True when it may be given several times. */
+  readonly isRepeated: boolean;
 }
 
 export interface ArgumentReference {
@@ -77,5 +80,6 @@ function describeOption(option: Option): OptionReference {
     long: option.long ?? null,
     value: /[<[]([^\]>]+)[\]>]/.exec(option.flags)?.[1] ?? null,
     description: option.description,
+    isRepeated: option.parseArg === collect,
   };
 }

@@ -11,7 +11,7 @@ import { withDataPlane } from "./with-data-plane.js";
 export async function readServices(context: Context, { file }: SourceOptions): Promise<FileHead> {
   if (file !== undefined) {
     const { loadDesired } = await import("../../control/desired.js");
-    return (await loadDesired({ path: file, mappings: [] })).file.head;
+    return (await loadDesired({ paths: file, mappings: [] })).file.head;
   }
   return await withDataPlane(
     context,

@@ -414,7 +414,7 @@ function refresh(
   const { rules, strangerPolicy } = description;
   const { head } = rules.file;
   // What is said about processes, and whose services are, names no mappings.
-  const accounts = findAccounts(head, [], rules.source);
+  const accounts = findAccounts(head, [], rules.sources);
   tellPolicies(registry, head, accounts);
   const permits = new PermitNumbers(registry.map("permits"), accounts, strangerPolicy);
   registry.noteFirstUnprivileged();

@@ -165,7 +165,7 @@ export function buildGeneration(task: Task, plan: Plan, sweepsLater: boolean): B
   const strangerPolicy = strangerPolicyFor(task);
   const added = plan.overlay?.compiled.mappings ?? [];
   const mappings = plan.whole === null ? added : joinMappings(plan.whole.mappings, added);
-  const accounts = findAccounts(task.rules.file.head, mappings, task.rules.source);
+  const accounts = findAccounts(task.rules.file.head, mappings, task.rules.sources);
   const placed = placeEndpoints(task, plan, accounts, strangerPolicy, sweepsLater);
   if (placed === null) return null;
   const { registry, slots, permits } = placed;

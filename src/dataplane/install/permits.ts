@@ -17,6 +17,7 @@ import type { FileHead } from "../../model/rules.js";
 import { unitHash } from "../../model/unit-hash.js";
 import { type Permit, permitKey } from "../../rules/permits.js";
 import { u32 } from "./batches.js";
+import { listSources } from "../../model/sources.js";
 
 /** Returns the numeric id of a user or a group. */
 export type Accounts = (kind: AccountKind, account: string | number) => number;
@@ -52,12 +53,12 @@ function* namedOwners(services: readonly Service[], list: Mappings): Generator<N
 export function findAccounts(
   { services, wildcard }: FileHead,
   mappings: Mappings,
-  source: string | null,
+  sources: readonly string[],
 ): Accounts {
   const known = new Map<string, number>();
   const problems: Problem[] = [];
   const users = Object.keys(wildcard?.users ?? {}).filter((user) => !isIdText(user));
-  const file = source ?? "<argument>";
+  const file = sources.length === 0 ? "<argument>" : listSources(sources);
   const settings = users.map((user): Named => {
     return { owner: { user }, path: "wildcard.users", origin: { file, line: 0, column: 0 } };
   });

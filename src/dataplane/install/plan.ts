@@ -70,7 +70,7 @@ export function wantedOf(
   const same = before !== undefined && hasFileOf(before.description, rules);
   const fileDigest = same
     ? before.description.fileDigest
-    : digestOfFile(rules.source, rules.file.read());
+    : digestOfFile(rules.sources, rules.file.read());
   return {
     choice,
     fileDigest,

@@ -49,6 +49,6 @@ export function keepText(state: State, rules: ActiveRules, text: string): void {
   const { description, generation } = loaded;
   const isTheirs =
     hasFileOf(description, rules) ||
-    description.fileDigest === digestOfFile(rules.source, rules.file.read());
+    description.fileDigest === digestOfFile(rules.sources, rules.file.read());
   if (isTheirs) generation.keepText(text);
 }

@@ -127,7 +127,7 @@ function mappingsOf(protocol: Protocol): Mapping[] {
 }
 
 export const rules: Rules = {
-  source: null,
+  sources: [],
   file: {
     services: Object.entries(services).map(([name, { four, six }], index) => ({
       name,

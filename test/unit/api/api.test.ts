@@ -20,7 +20,7 @@ import { anyMapping, anyRuleSet, mapping, ruleSet } from "../daemon/fixtures.js"
 const anyChange: fc.Arbitrary<ApiChange> = fc.oneof(
   fc.record({
     kind: fc.constant("apply" as const),
-    source: fc.option(fc.string({ minLength: 1 })),
+    sources: fc.array(fc.string({ minLength: 1 })),
     given: fc.array(fc.string({ minLength: 1 })),
     file: anyRuleSet.map(inMemory),
   }),
@@ -35,13 +35,13 @@ const anyChange: fc.Arbitrary<ApiChange> = fc.oneof(
   }),
   fc.record({
     kind: fc.constant("reapply" as const),
-    source: fc.option(fc.string({ minLength: 1 })),
+    sources: fc.array(fc.string({ minLength: 1 })),
     given: fc.array(fc.string({ minLength: 1 })),
     fileDigest: fc.string({ minLength: 64, maxLength: 64 }),
   }),
   fc.record({
     kind: fc.constant("revise" as const),
-    source: fc.option(fc.string({ minLength: 1 })),
+    sources: fc.array(fc.string({ minLength: 1 })),
     given: fc.array(fc.string({ minLength: 1 })),
     fileDigest: fc.string({ minLength: 64, maxLength: 64 }),
     pieces: fc.array(
@@ -249,7 +249,7 @@ describe("replies", () => {
 
 test("a rule set of a daemon's own making passes its own decoder", () => {
   const file = inMemory(ruleSet(mapping("web")));
-  const change = { kind: "apply", source: null, given: [], file } as const;
+  const change = { kind: "apply", sources: [], given: [], file } as const;
   const { path, body } = encodeChange(change);
   expect(read(decode(path, JSON.parse(body)))).toEqual(read(change));
 });

@@ -52,7 +52,7 @@ const anyMappings: fc.Arbitrary<Mapping[]> = fc
   );
 
 const rulesOf = (mappings: Rules["file"]["mappings"]): Rules => ({
-  source: null,
+  sources: [],
   file: { services: [], mappings },
   runtime: [],
 });

@@ -13,7 +13,7 @@ function rules(mappings: readonly string[]): Rules {
     ...mappings.map((mapping) => `  - ${mapping}`),
     "",
   ].join("\n");
-  return { source: null, file: load(text, "rules.yaml").ruleSet, runtime: [] };
+  return { sources: [], file: load(text, "rules.yaml").ruleSet, runtime: [] };
 }
 
 function refusals(...mappings: readonly string[]): string[] {

@@ -20,7 +20,7 @@ function parse(texts: readonly string[]): Mapping[] {
 
 function lay(file: readonly (string | Mapping)[], runtime: readonly string[]): Overlay | null {
   const mappings = file.flatMap((one) => (typeof one === "string" ? parse([one]) : [one]));
-  const below = compile({ source: null, file: { services: [], mappings }, runtime: [] });
+  const below = compile({ sources: [], file: { services: [], mappings }, runtime: [] });
   const above = { added: [], removed: [], runtime: parse(runtime) };
   return compileOverlay(above, compiledBase(below), firstRule, around);
 }
@@ -33,7 +33,7 @@ interface Change {
 
 function layChange(file: readonly string[], { added = [], removed = [] }: Change): Overlay | null {
   const mappings = parse(file);
-  const below = compile({ source: null, file: { services: [], mappings }, runtime: [] });
+  const below = compile({ sources: [], file: { services: [], mappings }, runtime: [] });
   const gone = removed.map((index) => ({ index, mapping: mappings[index]! }));
   const above = { added: parse(added), removed: gone, runtime: [] };
   return compileOverlay(above, compiledBase(below), firstRule, around);
@@ -172,7 +172,7 @@ describe("the whole is compiled instead", () => {
     refused([{ ...plain, interfaces: ["eth0"] }], "tcp:80=127.0.0.3");
     const over = compileOverlay(
       { added: [], removed: [], runtime: [{ ...plain, interfaces: ["eth0"] }] },
-      compiledBase(compile({ source: null, file: { services: [], mappings: [] }, runtime: [] })),
+      compiledBase(compile({ sources: [], file: { services: [], mappings: [] }, runtime: [] })),
       firstRule,
       around,
     );

@@ -50,7 +50,7 @@ function prefix(text: string): Prefix {
 }
 
 function rulesOf(mappings: readonly Mapping[]): Rules {
-  return { source: "table", file: { services: [], mappings }, runtime: [] };
+  return { sources: ["table"], file: { services: [], mappings }, runtime: [] };
 }
 
 interface Row {
@@ -366,7 +366,7 @@ describe("conditions", () => {
 
   test("an address that a service owns is passed to no shorter prefix", () => {
     const rules: Rules = {
-      source: "table",
+      sources: ["table"],
       file: {
         services: [
           {

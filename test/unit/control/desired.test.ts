@@ -23,8 +23,8 @@ afterEach(() => {
 });
 
 test("an argument may lead to a service of the file", async () => {
-  const desired = await loadDesired({ path, mappings: ["tcp:8080=web"] });
-  expect(desired.source).toBe(path);
+  const desired = await loadDesired({ paths: [path], mappings: ["tcp:8080=web"] });
+  expect(desired.sources).toEqual([path]);
   expect(desired.file.read().mappings.map(({ name }) => name)).toEqual(["web", "tcp:8080"]);
   expect(desired.file.read().mappings.at(1)?.to).toMatchObject([
     { address: "127.0.1.10", service: "web" },
@@ -33,19 +33,19 @@ test("an argument may lead to a service of the file", async () => {
 });
 
 test("without a file there is no source", async () => {
-  const desired = await loadDesired({ path: null, mappings: ["tcp:80=127.0.1.10"] });
-  expect(desired.source).toBeNull();
+  const desired = await loadDesired({ paths: [], mappings: ["tcp:80=127.0.1.10"] });
+  expect(desired.sources).toEqual([]);
   expect(desired.file.read().mappings).toHaveLength(1);
 });
 
 test("the same mapping twice is refused", async () => {
   const mappings = ["tcp:80=127.0.1.10", "tcp:80=127.0.1.11"];
-  await expect(loadDesired({ path: null, mappings })).rejects.toMatchObject({
+  await expect(loadDesired({ paths: [], mappings })).rejects.toMatchObject({
     code: "CONFIGURATION",
   });
 });
 
 test("a file that is not there is a configuration error", async () => {
-  const missing = loadDesired({ path: join(folder, "none.yaml"), mappings: [] });
+  const missing = loadDesired({ paths: [join(folder, "none.yaml")], mappings: [] });
   await expect(missing).rejects.toMatchObject({ code: "CONFIGURATION" });
 });

@@ -24,12 +24,12 @@ function files(...all: readonly (readonly [name: string, text: string])[]): Dige
 }
 
 interface Text extends Surroundings {
-  readonly source: string | null;
+  readonly sources: readonly string[];
   readonly files: readonly DigestedFile[];
 }
 
 const usual: Text = {
-  source: "/etc/ilm/a.yaml",
+  sources: ["/etc/ilm/a.yaml"],
   files: files(["/etc/ilm/a.yaml", "version: 1"]),
   given: ["tcp:80=web"],
   build: "b".repeat(64),
@@ -37,8 +37,8 @@ const usual: Text = {
   ipv6: true,
 };
 
-function digestOf({ source, files: read, ...surroundings }: Text): string {
-  return digestOfText(digestOfSurroundings(surroundings), source, read);
+function digestOf({ sources, files: read, ...surroundings }: Text): string {
+  return digestOfText(digestOfSurroundings(surroundings), sources, read);
 }
 
 const problem: Problem = {
@@ -60,7 +60,7 @@ describe("the digest", () => {
     "the border between two files": {
       files: files(["/etc/ilm/a.yaml", "version: "], ["/etc/ilm/b.yaml", "1"]),
     },
-    "the path that is followed": { source: null },
+    "the paths that are followed": { sources: [] },
     "the arguments": { given: ["tcp:80=web", "tcp:81=web"] },
     "the build of ilm": { build: "c".repeat(64) },
     "the ports of clients": { ephemeral: { ...ephemeral, range: { first: 1024, last: 60_999 } } },

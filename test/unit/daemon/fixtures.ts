@@ -94,6 +94,7 @@ export const daemonStatus: DaemonStatus = {
   version: "0.0.0",
   startedAt: "2026-01-02T03:04:05.000Z",
   following: "/etc/ilm/ilm.yaml",
+  followed: ["/etc/ilm/ilm.yaml"],
   lastReload: null,
   reloads: { done: 1, failed: 0 },
 };
@@ -110,6 +111,7 @@ export const daemonState: DaemonState = {
   engine: "registry",
   mptcp: "on",
   source: null,
+  sources: [],
   services: 1,
   mappings: 1,
   runtimeMappings: 0,
@@ -129,7 +131,7 @@ export function ruleSet(...mappings: readonly Mapping[]): RuleSet {
 }
 
 export function rules(file: RuleSet, runtime: readonly Mapping[] = []): Rules {
-  return { source: "/etc/ilm/rules.yaml", file, runtime };
+  return { sources: ["/etc/ilm/rules.yaml"], file, runtime };
 }
 
 export function activeRules(file: RuleSet, runtime: readonly Mapping[] = []): ActiveRules {
@@ -357,7 +359,7 @@ export class FakeDataPlane implements DataPlane {
         earlierFormat: null,
         strangerPolicy: wanted.file.strangers ?? "refuse",
         rules: next,
-        fileDigest: digestOfFile(next.source, wanted.file),
+        fileDigest: digestOfFile(next.sources, wanted.file),
       };
     }
     return {

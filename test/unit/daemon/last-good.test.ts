@@ -21,10 +21,10 @@ const files = [
 ];
 
 test("all files of a source come back, the latest ones, in a folder that is root's alone", async () => {
-  await keepGood("/etc/ilm/conf.d", [], folder);
-  await keepGood("/etc/ilm/conf.d", files, folder);
-  await keepGood("/etc/other.yaml", [], folder);
-  const good = readGood("/etc/ilm/conf.d", folder);
+  await keepGood(["/etc/ilm/conf.d"], [], folder);
+  await keepGood(["/etc/ilm/conf.d"], files, folder);
+  await keepGood(["/etc/other.yaml"], [], folder);
+  const good = readGood(["/etc/ilm/conf.d"], folder);
   expect(good?.read).toEqual({
     files,
     names: files.map(({ name }) => name),
@@ -36,27 +36,34 @@ test("all files of a source come back, the latest ones, in a folder that is root
   expect(readdirSync(folder)).toHaveLength(2);
 });
 
+test("several sources have a copy of their own, by their order", async () => {
+  await keepGood(["/etc/a.yaml", "/etc/b.yaml"], files, folder);
+  expect(readGood(["/etc/a.yaml", "/etc/b.yaml"], folder)?.read.files).toEqual(files);
+  expect(readGood(["/etc/b.yaml", "/etc/a.yaml"], folder)).toBeNull();
+  expect(readGood(["/etc/a.yaml"], folder)).toBeNull();
+});
+
 test("nothing was kept of another source, or where nothing can be", async () => {
-  expect(readGood("/etc/ilm/conf.d", folder)).toBeNull();
-  await keepGood("/etc/ilm/conf.d", files, folder);
-  expect(readGood("/etc/ilm/conf", folder)).toBeNull();
+  expect(readGood(["/etc/ilm/conf.d"], folder)).toBeNull();
+  await keepGood(["/etc/ilm/conf.d"], files, folder);
+  expect(readGood(["/etc/ilm/conf"], folder)).toBeNull();
 });
 
 test("a copy that was cut short, or has another form, is none", async () => {
-  await keepGood("/etc/ilm/conf.d", files, folder);
+  await keepGood(["/etc/ilm/conf.d"], files, folder);
   const [name = ""] = readdirSync(folder);
   const path = join(folder, name);
   truncateSync(path, 20);
-  expect(readGood("/etc/ilm/conf.d", folder)).toBeNull();
+  expect(readGood(["/etc/ilm/conf.d"], folder)).toBeNull();
   for (const other of ["null", "[]", '{"version":2,"source":"/etc/ilm/conf.d","files":[]}']) {
     writeFileSync(path, other);
-    expect(readGood("/etc/ilm/conf.d", folder)).toBeNull();
+    expect(readGood(["/etc/ilm/conf.d"], folder)).toBeNull();
   }
 });
 
 test("a folder that cannot be made is said", async () => {
   writeFileSync(join(folder, "..", "file"), "");
-  await expect(keepGood("/x", files, join(folder, "..", "file", "x"))).rejects.toMatchObject({
+  await expect(keepGood(["/x"], files, join(folder, "..", "file", "x"))).rejects.toMatchObject({
     message: expect.stringMatching(
       /is a link or a file, not a folder|there is no folder/,
     ) as string,
@@ -65,6 +72,6 @@ test("a folder that cannot be made is said", async () => {
 
 test("files that are too large are not kept", async () => {
   const large = { name: "/x", bytes: Buffer.alloc(16 * 1024 * 1024 + 1) };
-  expect(await keepGood("/x", [large], folder)).toBe(false);
-  expect(readGood("/x", folder)).toBeNull();
+  expect(await keepGood(["/x"], [large], folder)).toBe(false);
+  expect(readGood(["/x"], folder)).toBeNull();
 });

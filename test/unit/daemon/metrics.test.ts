@@ -214,7 +214,7 @@ describe("the page", () => {
 describe("mappings", () => {
   const rules = (count: number) =>
     toBeActive({
-      source: null,
+      sources: [],
       file: {
         services: [],
         mappings: Array.from({ length: count }, (_, i) => mapping(`m${i}`)),

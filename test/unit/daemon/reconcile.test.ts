@@ -19,17 +19,17 @@ interface World {
   readonly dataPlane: FakeDataPlane;
   readonly reconciler: Reconciler;
   readonly lines: readonly string[];
-  readonly followed: readonly (string | null)[];
+  readonly followed: readonly (readonly string[])[];
   readonly ended: () => boolean;
   /** What the file has from now on; an error is what reading it throws. */
   write(content: readonly Mapping[] | Error): void;
   readonly loads: () => number;
 }
 
-function makeWorld(source: RulesSource = { path: "/etc/rules.yaml", mappings: [] }): World {
+function makeWorld(source: RulesSource = { paths: ["/etc/rules.yaml"], mappings: [] }): World {
   const dataPlane = new FakeDataPlane();
   const lines: string[] = [];
-  const followed: (string | null)[] = [];
+  const followed: (readonly string[])[] = [];
   const good: string[] = [];
   let content: readonly Mapping[] | Error = [mapping("web")];
   let loads = 0;
@@ -44,28 +44,28 @@ function makeWorld(source: RulesSource = { path: "/etc/rules.yaml", mappings: []
     log,
     tell: eventLog(log),
     lastGood: () => world.stored,
-    onGood: (path) => {
-      good.push(path);
+    onGood: (paths) => {
+      good.push(...paths);
     },
-    load: async ({ path, mappings }, { stored }): Promise<Desired> => {
+    load: async ({ paths, mappings }, { stored }): Promise<Desired> => {
       loads += 1;
       // Reading takes a while, in which other changes arrive.
       await Promise.resolve();
       if (content instanceof Error && stored === undefined) throw content;
       return {
-        source: path,
+        sources: paths,
         given: mappings,
         file: inMemory(ruleSet(...(content instanceof Error ? [mapping("stored")] : content))),
         warnings: [],
         revision: null,
         compiled: null,
         text: null,
-        files: [{ name: path ?? "", bytes: Buffer.from("text") }],
+        files: [{ name: paths[0] ?? "", bytes: Buffer.from("text") }],
       };
     },
     source,
-    onSource: (path) => {
-      followed.push(path);
+    onSource: (paths) => {
+      followed.push(paths);
     },
     onUnloaded: () => {
       ended = true;
@@ -214,7 +214,7 @@ describe("reload", () => {
     world.write(bad);
     await expect(world.reconciler.submit({ kind: "reload" })).rejects.toBe(bad);
     const file = inMemory(ruleSet(mapping("other")));
-    await world.reconciler.submit({ kind: "apply", source: "/etc/other.yaml", given: [], file });
+    await world.reconciler.submit({ kind: "apply", sources: ["/etc/other.yaml"], given: [], file });
     expect(world.reconciler.reloadState).toMatchObject({ failed: 1, last: null });
   });
 
@@ -253,7 +253,7 @@ describe("reload", () => {
   });
 
   test("without a file keeps what is active", async () => {
-    const world = makeWorld({ path: null, mappings: [] });
+    const world = makeWorld({ paths: [], mappings: [] });
     const result = await world.reconciler.submit({ kind: "reload" });
     expect(result).toMatchObject({ generation: 1, mappings: 0 });
     expect(world.loads()).toBe(0);
@@ -299,13 +299,13 @@ describe("changes", () => {
     await world.reconciler.submit({ kind: "reload" });
     await world.reconciler.submit({
       kind: "apply",
-      source: "/other.yaml",
+      sources: ["/other.yaml"],
       given: ["tcp:1=127.0.0.2"],
       file: inMemory(ruleSet(mapping("other"))),
     });
-    expect(world.followed).toEqual(["/other.yaml"]);
+    expect(world.followed).toEqual([["/other.yaml"]]);
     expect(world.reconciler.source).toEqual({
-      path: "/other.yaml",
+      paths: ["/other.yaml"],
       mappings: ["tcp:1=127.0.0.2"],
     });
   });
@@ -316,7 +316,7 @@ describe("changes", () => {
     const fileDigest = world.dataPlane.active()?.fileDigest ?? "";
     const again = {
       kind: "reapply",
-      source: "/etc/rules.yaml",
+      sources: ["/etc/rules.yaml"],
       given: ["tcp:1=127.0.0.2"],
     } as const;
     const result = await world.reconciler.submit({ ...again, fileDigest });
@@ -332,11 +332,11 @@ describe("changes", () => {
     const { fileDigest = "", rules = noActiveRules } = world.dataPlane.active() ?? {};
     const { count } = rules.file;
     const before = activeNames(world);
-    const source = "/etc/rules.yaml";
+    const sources = ["/etc/rules.yaml"];
     const pieces = [{ first: 0, count, lines: 0 }, [mapping("more")]];
     const change = {
       kind: "revise",
-      source,
+      sources,
       given: [],
       fileDigest: fileDigest ?? "",
       pieces,
@@ -367,7 +367,7 @@ describe("changes", () => {
     const world = makeWorld();
     await world.reconciler.submit({
       kind: "apply",
-      source: "/etc/rules.yaml",
+      sources: ["/etc/rules.yaml"],
       given: [],
       file: inMemory(ruleSet()),
     });
@@ -379,13 +379,13 @@ describe("changes", () => {
     world.dataPlane.fail = new IlmError("LIMIT", "too many");
     const apply = world.reconciler.submit({
       kind: "apply",
-      source: "/other.yaml",
+      sources: ["/other.yaml"],
       given: [],
       file: inMemory(ruleSet()),
     });
     await expect(apply).rejects.toMatchObject({ code: "LIMIT" });
     expect(world.followed).toEqual([]);
-    expect(world.reconciler.source.path).toBe("/etc/rules.yaml");
+    expect(world.reconciler.source.paths).toEqual(["/etc/rules.yaml"]);
   });
 
   test("unload ends the daemon, and what waits behind it is refused, not made", async () => {

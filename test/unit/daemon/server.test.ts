@@ -178,13 +178,13 @@ describe("a running daemon", () => {
     await serve();
     const change: ApiChange = {
       kind: "apply",
-      source: "/rules.yaml",
+      sources: ["/rules.yaml"],
       given: [],
       file: inMemory(ruleSet(mapping("web"))),
     };
     expect(await requestChange(1, change, { socketPath: path })).toEqual(result);
     const [made] = changes;
-    expect(made).toMatchObject({ kind: "apply", source: "/rules.yaml", given: [] });
+    expect(made).toMatchObject({ kind: "apply", sources: ["/rules.yaml"], given: [] });
     const file = made?.kind === "apply" ? made.file.read() : ruleSet();
     expect([...file.mappings]).toEqual([mapping("web")]);
   });

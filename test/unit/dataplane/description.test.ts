@@ -27,7 +27,7 @@ function described(file: readonly Mapping[], runtime: readonly Mapping[]): Descr
     appliedAt: "2026-11-29T06:00:00.000Z",
     version: "0.1.0",
     rules: {
-      source: "/etc/ünï.yaml",
+      sources: ["/etc/ünï.yaml"],
       file: inMemory({ engine: "auto", mptcp: "on", services: [], mappings: file }),
       runtime,
     },
@@ -63,7 +63,7 @@ describe("a description", () => {
       const { rules, ...others } = unpackDescription(head, () => packMappings(file));
       const { rules: _, ...expected } = described(file, runtime);
       expect(others).toEqual(expected);
-      expect(rules.source).toBe("/etc/ünï.yaml");
+      expect(rules.sources).toEqual(["/etc/ünï.yaml"]);
       expect(rules.runtime).toEqual(runtime);
       expect([...rules.file.read().mappings]).toEqual(file);
     });
@@ -84,7 +84,7 @@ describe("a description", () => {
   });
 
   test("of a build that did not write the number of mappings reads them at once", () => {
-    const packed = gzipSync(JSON.stringify({ source: null, services: [], runtime: [] }));
+    const packed = gzipSync(JSON.stringify({ sources: [], services: [], runtime: [] }));
     const head = Buffer.alloc(8 + packed.length);
     head.writeUInt32LE(head.length, 0);
     head.writeUInt32LE(packed.length, 4);

@@ -8,7 +8,7 @@ import { address, listener } from "../cli/fixtures.js";
 
 const origin = { file: "rules.yaml", line: 1, column: 1 };
 const rules: Rules = {
-  source: "/rules.yaml",
+  sources: ["/rules.yaml"],
   file: {
     services: [
       { name: "web", addresses: [address("127.0.1.10"), address("fd5e:ed00::10")], origin },
@@ -56,6 +56,7 @@ const daemon = {
   version: "0",
   startedAt: "",
   following: "/rules.yaml",
+  followed: ["/rules.yaml"],
   lastReload: null,
   reloads: { done: 1, failed: 1 },
 };

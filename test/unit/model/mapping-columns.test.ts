@@ -175,7 +175,7 @@ test("columns of mappings without listeners are as earlier releases have them", 
 
 describe("the digest of what a file means", () => {
   const digest = (...mappings: readonly Mapping[]): string =>
-    digestOfFile("/etc/ilm/a.yaml", ruleSet(...mappings));
+    digestOfFile(["/etc/ilm/a.yaml"], ruleSet(...mappings));
 
   test("does not depend on where it was written, nor on the order of keys", () => {
     const to = { address: address("127.0.1.10"), port: 80, service: "web" };

@@ -18,24 +18,24 @@ describe("apply", () => {
     const file = inMemory(ruleSet());
     const after = rulesAfter(rules(ruleSet(web), [blog]), {
       kind: "apply",
-      source: "/new.yaml",
+      sources: ["/new.yaml"],
       given: [],
       file,
     });
-    expect(after).toEqual({ source: "/new.yaml", file, runtime: [blog] });
+    expect(after).toEqual({ sources: ["/new.yaml"], file, runtime: [blog] });
   });
 
   test("works when nothing is loaded", () => {
     const file = inMemory(ruleSet(web));
-    const change = { kind: "apply", source: null, given: [], file } as const;
-    expect(rulesAfter(null, change)).toEqual({ source: null, file, runtime: [] });
+    const change = { kind: "apply", sources: [], given: [], file } as const;
+    expect(rulesAfter(null, change)).toEqual({ sources: [], file, runtime: [] });
   });
 
   test("a file that has the name of a mapping added at run time is refused with both places", () => {
     const error = refusal(() =>
       rulesAfter(rules(ruleSet(), [blog]), {
         kind: "apply",
-        source: null,
+        sources: [],
         given: [],
         file: inMemory(ruleSet(blog)),
       }),

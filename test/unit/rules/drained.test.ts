@@ -29,7 +29,7 @@ function drain(one: Partial<Drained>, texts: readonly string[], force = true): r
 /** The addresses and ports of destinations that are compiled as drained. */
 function compiled(one: Partial<Drained>, ...texts: readonly string[]): string[] {
   const rules = {
-    source: null,
+    sources: [],
     file: { services: [web], mappings: mappings(...texts) },
     runtime: [],
     drained: [drained(one)],

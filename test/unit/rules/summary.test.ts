@@ -30,7 +30,7 @@ test("what was added, removed and changed, in columns and as objects, of the fil
       const listed = (list: readonly Mapping[], at: number) => ({
         file: { services: [], mappings: toColumns(list.slice(0, at)) },
         runtime: list.slice(at),
-        source: null,
+        sources: [],
       });
       const [old, now] = [listed(before, split), listed(after, other)];
       const found = summarize(old, now, placesBefore(allMappings(old), allMappings(now)));

@@ -34,7 +34,7 @@ const nameless = {
 describe("a change", () => {
   test("of a file tells the generation, and the daemon gets the path to follow", async () => {
     const file = put("rules.yaml", good);
-    const value = await world.json("apply", applying({ file }));
+    const value = await world.json("apply", applying({ file: [file] }));
     expect(value).toMatchObject({
       generation: 1,
       changed: true,
@@ -44,21 +44,21 @@ describe("a change", () => {
       warnings: [],
       unreached: [],
     });
-    expect(world.asked).toMatchObject([{ kind: "apply", source: file, given: [] }]);
+    expect(world.asked).toMatchObject([{ kind: "apply", sources: [file], given: [] }]);
   });
 
   test("of arguments needs no file", async () => {
     expect(await world.text(applying({}, "tcp:8080=127.0.1.10:80"))).toMatch(
-      /^generation 1 .*: 1 mapping\n$/,
+      /^generation 1 .*: 1 mapping, \+1 -0 ~0\n$/,
     );
     expect(world.asked).toMatchObject([
-      { source: null, given: ["tcp:8080=127.0.1.10:80"], file: { count: 1 } },
+      { sources: [], given: ["tcp:8080=127.0.1.10:80"], file: { count: 1 } },
     ]);
   });
 
   test("tells which mappings came, went and differ", async () => {
     world.dataPlane.apply(activeRules(ruleSet(mapping("http"), mapping("old"))));
-    expect(await world.text(applying({ file: put("rules.yaml", good) }))).toMatch(
+    expect(await world.text(applying({ file: [put("rules.yaml", good)] }))).toMatch(
       /^generation 2 .*: 2 mappings, \+1 -1 ~1\n {2}\+ https\n {2}- old\n {2}~ http\n$/,
     );
   });
@@ -74,20 +74,20 @@ describe("a change", () => {
   test("made by the daemon says so", async () => {
     world.by = "daemon";
     const file = put("rules.yaml", good);
-    expect(await world.text(applying({ file }))).toContain("by the daemon");
-    expect(await world.json("apply", applying({ file }))).toMatchObject({ by: "daemon" });
+    expect(await world.text(applying({ file: [file] }))).toContain("by the daemon");
+    expect(await world.json("apply", applying({ file: [file] }))).toMatchObject({ by: "daemon" });
   });
 
   test("of the same text again is none, and keeps the generation", async () => {
     const file = put("rules.yaml", good);
-    await world.text(applying({ file }));
-    expect(await world.json("apply", applying({ file }))).toMatchObject({
+    await world.text(applying({ file: [file] }));
+    expect(await world.json("apply", applying({ file: [file] }))).toMatchObject({
       generation: 1,
       changed: false,
       difference: null,
       mappings: 2,
     });
-    expect(await world.text(applying({ file }))).toMatch(
+    expect(await world.text(applying({ file: [file] }))).toMatch(
       /^unchanged: generation 1 .*2 mappings\n$/,
     );
   });
@@ -95,17 +95,19 @@ describe("a change", () => {
   test("while ilm is off warns that nothing is decided", async () => {
     world.dataPlane.setOff(true);
     const file = put("rules.yaml", good);
-    expect(await world.text(applying({ file }))).toContain("warning: ilm is off");
-    expect(await world.json("apply", applying({ file }))).toMatchObject({ off: true });
+    expect(await world.text(applying({ file: [file] }))).toContain("warning: ilm is off");
+    expect(await world.json("apply", applying({ file: [file] }))).toMatchObject({ off: true });
   });
 
   test("shows the time of each step with --timing, and in JSON always", async () => {
     const file = put("rules.yaml", good);
-    expect(await world.text(applying({ file }))).not.toContain(" ms ");
-    expect(await world.text(applying({ file, timing: true }))).toMatch(
+    expect(await world.text(applying({ file: [file] }))).not.toContain(" ms ");
+    expect(await world.text(applying({ file: [file], timing: true }))).toMatch(
       /^ *[0-9.]+ ms {2}all of it$/m,
     );
-    const { timing } = (await world.json("apply", applying({ file }))) as { timing: object[] };
+    const { timing } = (await world.json("apply", applying({ file: [file] }))) as {
+      timing: object[];
+    };
     expect(timing).toContainEqual({
       step: "reading the files",
       milliseconds: expect.any(Number) as number,
@@ -116,12 +118,12 @@ describe("a change", () => {
 describe("what is doubtful", () => {
   test("about a file is on standard error with its place, and in JSON on standard output alone", async () => {
     const file = put("rules.yaml", doubtful);
-    const { err, status } = await world.end(false, applying({ file }));
+    const { err, status } = await world.end(false, applying({ file: [file] }));
     expect(err).toContain(`${file}:3:`);
     expect(err).toContain("is inside its own mapping");
     expect(status).toBe(ExitStatus.done);
-    expect((await world.say(true, applying({ file }))).err).toBe("");
-    expect(await world.json("apply", applying({ file }))).toMatchObject({
+    expect((await world.say(true, applying({ file: [file] }))).err).toBe("");
+    expect(await world.json("apply", applying({ file: [file] }))).toMatchObject({
       warnings: [{ severity: "warning", file, line: 3, path: "mappings[0].to" }],
     });
   });
@@ -147,7 +149,7 @@ describe("what is doubtful", () => {
 describe("--dry-run", () => {
   test("shows what would change, and changes nothing", async () => {
     world.dataPlane.apply(activeRules(ruleSet(mapping("old"))));
-    const command = applying({ file: put("rules.yaml", good), dryRun: true });
+    const command = applying({ file: [put("rules.yaml", good)], dryRun: true });
     const text = await world.text(command);
     expect(text).toMatch(/^- old: .*\n[^]*^\+ https: /m);
     expect(text).toMatch(/\ndry run: nothing was changed\n$/);
@@ -176,7 +178,7 @@ describe("a bad file", () => {
   test("changes nothing, and each error has its place, what is wrong and what would be right", async () => {
     world.dataPlane.apply(activeRules(ruleSet(mapping("old"))));
     const file = put("rules.yaml", bad);
-    const { out, err, status } = await world.end(false, applying({ file }));
+    const { out, err, status } = await world.end(false, applying({ file: [file] }));
     expect(status).toBe(ExitStatus.configuration);
     expect(out).toBe("");
     expect(err).toMatch(/^ilm: the configuration has 2 errors; nothing was changed\n/);
@@ -188,7 +190,7 @@ describe("a bad file", () => {
 
   test("is one JSON document with every problem", async () => {
     const file = put("rules.yaml", bad);
-    expect(await world.failure(applying({ file }))).toMatchObject({
+    expect(await world.failure(applying({ file: [file] }))).toMatchObject({
       error: {
         code: "CONFIGURATION",
         problems: [
@@ -201,7 +203,7 @@ describe("a bad file", () => {
 
   test("says more than a data plane that cannot be opened", async () => {
     world.failures.set("openDataPlane", new IlmError("NOT_PERMITTED", "this needs root"));
-    const command = (text: string): Task => applying({ file: put("rules.yaml", text) });
+    const command = (text: string): Task => applying({ file: [put("rules.yaml", text)] });
     expect((await world.end(false, command(bad))).status).toBe(ExitStatus.configuration);
     const { err, status } = await world.end(false, command(good));
     expect(err).toContain("this needs root");
@@ -209,7 +211,7 @@ describe("a bad file", () => {
   });
 
   test("that is not there is said so, with what to do", async () => {
-    const { err, status } = await world.end(false, applying({ file: "/nowhere/rules.yaml" }));
+    const { err, status } = await world.end(false, applying({ file: ["/nowhere/rules.yaml"] }));
     expect(err).toContain("/nowhere/rules.yaml: there is no such file; check the path");
     expect(status).toBe(ExitStatus.configuration);
   });
@@ -239,7 +241,7 @@ describe("a command line", () => {
 test("another writer that does not end is named, and nothing is changed", async () => {
   const remedy = "Wait for it, or end it.";
   world.failures.set("performChange", new IlmError("LOCKED", "process 7 writes", { remedy }));
-  const command = applying({ file: put("rules.yaml", good) });
+  const command = applying({ file: [put("rules.yaml", good)] });
   const { out, err, status } = await world.end(false, command);
   expect([out, err, status]).toEqual([
     "",

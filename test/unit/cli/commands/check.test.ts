@@ -24,7 +24,7 @@ const checking =
     check(context, options, mappings);
 
 test("a valid file is OK, and counted", async () => {
-  const command = checking({ file: put("rules.yaml", good) });
+  const command = checking({ file: [put("rules.yaml", good)] });
   expect(await world.end(false, command)).toEqual({
     out: "OK: 1 service, 2 mappings\n",
     err: "",
@@ -40,21 +40,21 @@ test("a valid file is OK, and counted", async () => {
 
 test("arguments are checked with the services of their file", async () => {
   const file = put("rules.yaml", good);
-  expect(await world.text(checking({ file }, "udp:53=web:5353"))).toBe(
+  expect(await world.text(checking({ file: [file] }, "udp:53=web:5353"))).toBe(
     "OK: 1 service, 3 mappings\n",
   );
 });
 
 test("a warning leaves a file valid, and has its place and what would be right", async () => {
   const file = put("rules.yaml", doubtful);
-  const { out, err, status } = await world.end(false, checking({ file }));
+  const { out, err, status } = await world.end(false, checking({ file: [file] }));
   expect(out).toBe("OK: 0 services, 1 mapping, 1 warning\n");
   expect(err).toMatch(
     /^ilm: .*rules\.yaml:3:\d+: warning: mappings\[0\]\.to: .*; to keep this mapping off/,
   );
   expect(status).toBe(ExitStatus.done);
-  expect((await world.end(true, checking({ file }))).err).toBe("");
-  expect(await world.json("check", checking({ file }))).toMatchObject({
+  expect((await world.end(true, checking({ file: [file] }))).err).toBe("");
+  expect(await world.json("check", checking({ file: [file] }))).toMatchObject({
     valid: true,
     problems: [{ severity: "warning", file, line: 3 }],
   });
@@ -78,7 +78,7 @@ test("500 warnings of a kind are one, with a count and the first names; JSON has
 });
 
 test("every error of a bad file is shown at once, with place and what would be right", async () => {
-  const command = checking({ file: put("rules.yaml", bad) });
+  const command = checking({ file: [put("rules.yaml", bad)] });
   const { out, err, status } = await world.end(false, command);
   expect(out).toBe("");
   expect(err).toMatch(/rules\.yaml:5:\d+: mappings\[0\]\.port: /);
@@ -87,7 +87,7 @@ test("every error of a bad file is shown at once, with place and what would be r
 });
 
 test("scripts get what was found and the error of every command in one document", async () => {
-  const command = checking({ file: put("rules.yaml", bad) });
+  const command = checking({ file: [put("rules.yaml", bad)] });
   const { err, status } = await world.end(true, command);
   expect([err, status]).toEqual(["", ExitStatus.configuration]);
   const problems = [
@@ -104,7 +104,7 @@ test("scripts get what was found and the error of every command in one document"
 test.each([
   [
     "a file that is not there",
-    checking({ file: "/nowhere.yaml" }),
+    checking({ file: ["/nowhere.yaml"] }),
     "/nowhere.yaml",
     "check the path",
   ],

@@ -103,6 +103,7 @@ describe("status", () => {
       version: "1.2.3",
       startedAt: "2026-01-02T03:04:05.000Z",
       following: "/etc/ilm/rules.yaml",
+      followed: ["/etc/ilm/rules.yaml"],
       lastReload: null,
       reloads: { done: 1, failed: 0 },
     };
@@ -448,11 +449,11 @@ describe("addresses of services", () => {
       const file = join(folder, "a.yaml");
       const ula = 'ula: "fd5e:ed00:1::/48"';
       writeFileSync(file, `version: 1\n${ula}\nservices:\n  new: { address: auto }\n`);
-      const ofFile = (context: Context) => showAddress(context, { file }, ["new"]);
+      const ofFile = (context: Context) => showAddress(context, { file: [file] }, ["new"]);
       expect(await world.json("address", ofFile)).toMatchObject([
         { addresses: [ofAuto[0], expect.stringMatching(/^fd5e:ed00:1:/)], defined: true },
       ]);
-      expect(await world.text((context) => hosts(context, { file }))).toContain(
+      expect(await world.text((context) => hosts(context, { file: [file] }))).toContain(
         `# Addresses of services, from ${file} (ilm hosts)\n`,
       );
     } finally {

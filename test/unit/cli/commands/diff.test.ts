@@ -22,13 +22,13 @@ const comparing =
 describe("a file", () => {
   test("that is applied already changes nothing, and the status is 0", async () => {
     const file = put("rules.yaml", good);
-    await world.text((context) => apply(context, { file }, []));
-    expect(await world.end(false, comparing({ file }))).toEqual({
+    await world.text((context) => apply(context, { file: [file] }, []));
+    expect(await world.end(false, comparing({ file: [file] }))).toEqual({
       out: "unchanged\n",
       err: "",
       status: ExitStatus.done,
     });
-    expect(await world.json("diff", comparing({ file }))).toMatchObject({
+    expect(await world.json("diff", comparing({ file: [file] }))).toMatchObject({
       same: true,
       added: [],
       removed: [],
@@ -38,7 +38,7 @@ describe("a file", () => {
   });
 
   test("where nothing is loaded adds all that it has", async () => {
-    const { out, status } = await world.end(false, comparing({ file: put("rules.yaml", good) }));
+    const { out, status } = await world.end(false, comparing({ file: [put("rules.yaml", good)] }));
     expect(out).toMatch(
       /^\+ service web: 127\.0\.1\.10\n\+ http: .*\n\+ https: .*127\.0\.1\.10:8443/,
     );
@@ -51,7 +51,7 @@ describe("a file", () => {
       to: [{ address: address("127.0.1.11"), port: "same" }],
     });
     world.dataPlane.apply(activeRules(ruleSet(moved, mapping("old", { protocol: "udp" }))));
-    const command = comparing({ file: put("rules.yaml", good) });
+    const command = comparing({ file: [put("rules.yaml", good)] });
     const { out, status } = await world.end(false, command);
     expect(out).toMatch(/^- old: /m);
     expect(out).toMatch(/^~ https \(to\)\n {4}- .*127\.0\.1\.11\n {4}\+ .*127\.0\.1\.10:8443/m);
@@ -73,7 +73,7 @@ describe("a file", () => {
     world.dataPlane.apply(
       activeRules(ruleSet(), [mapping("tcp:9000", { ports: [{ first: 9000, last: 9000 }] })]),
     );
-    const value = await world.json("diff", comparing({ file: put("rules.yaml", good) }));
+    const value = await world.json("diff", comparing({ file: [put("rules.yaml", good)] }));
     expect(value).toMatchObject({ removed: [], added: [{ name: "http" }, { name: "https" }] });
   });
 });
@@ -87,7 +87,7 @@ test("arguments are compared as files are", async () => {
 
 test("warnings are on standard error, beside the difference", async () => {
   const file = put("rules.yaml", doubtful);
-  const { out, err } = await world.end(false, comparing({ file }));
+  const { out, err } = await world.end(false, comparing({ file: [file] }));
   expect(err).toContain(`${file}:3:`);
   expect(out).not.toContain("warning");
 });
@@ -96,11 +96,11 @@ describe("what cannot be compared", () => {
   test("is a bad file: each error has its place and what would be right", async () => {
     world.failures.set("openDataPlane", new IlmError("NOT_PERMITTED", "this needs root"));
     const file = put("rules.yaml", bad);
-    const { out, err, status } = await world.end(false, comparing({ file }));
+    const { out, err, status } = await world.end(false, comparing({ file: [file] }));
     expect(out).toBe("");
     expect(err).toMatch(/rules\.yaml:5:\d+: mappings\[0\]\.port: .*65535/);
     expect(status).toBe(ExitStatus.configuration);
-    expect(await world.failure(comparing({ file }))).toMatchObject({
+    expect(await world.failure(comparing({ file: [file] }))).toMatchObject({
       error: { code: "CONFIGURATION", problems: [{ line: 5 }, { line: 6 }] },
     });
   });
@@ -111,7 +111,7 @@ describe("what cannot be compared", () => {
       "openDataPlane",
       new IlmError("NOT_PERMITTED", "this needs root", { remedy }),
     );
-    const command = comparing({ file: put("rules.yaml", good) });
+    const command = comparing({ file: [put("rules.yaml", good)] });
     expect(await world.end(false, command)).toEqual({
       out: "",
       err: `ilm: this needs root\n  ${remedy}\n`,
@@ -131,7 +131,7 @@ describe("what cannot be compared", () => {
 
 test("nothing is asked for, whatever would change", async () => {
   world.dataPlane.apply(activeRules(ruleSet(mapping("old"))));
-  await world.text(comparing({ file: put("rules.yaml", good) }));
+  await world.text(comparing({ file: [put("rules.yaml", good)] }));
   expect(world.asked).toEqual([]);
   expect(world.dataPlane.active()?.generation).toBe(1);
 });
@@ -150,12 +150,12 @@ describe("two configurations", () => {
 
   test("are compared without the data plane, and the status is that of diff(1)", async () => {
     const [file, against] = [put("new.yaml", moved), put("old.yaml", good)];
-    const { out, status } = await world.end(false, comparing({ file, against }));
+    const { out, status } = await world.end(false, comparing({ file: [file], against }));
     expect(out).toMatch(/^- http: /m);
     expect(out).toMatch(/^~ https \(to\)\n/m);
     expect(out).toMatch(/^\+ shop: /m);
     expect(status).toBe(ExitStatus.failed);
-    expect(await world.end(false, comparing({ file, against: file }))).toMatchObject({
+    expect(await world.end(false, comparing({ file: [file], against: file }))).toMatchObject({
       out: "unchanged\n",
       status: ExitStatus.done,
     });
@@ -163,7 +163,7 @@ describe("two configurations", () => {
 
   test("in a summary are one line, and the same counts in JSON", async () => {
     const [file, against] = [put("new.yaml", moved), put("old.yaml", good)];
-    const command = comparing({ file, against, summary: true });
+    const command = comparing({ file: [file], against, summary: true });
     expect(await world.text(command)).toBe("+1 -1 ~1 mappings, 6 connections elsewhere\n");
     expect(await world.json("diff", command)).toMatchObject({
       same: false,
@@ -177,12 +177,14 @@ describe("two configurations", () => {
     const ports = Array.from({ length: 30 }, (_, index) => 9000 + 2 * index);
     const many = `${good}${ports.map((port) => `  - { port: ${port}, to: web }\n`).join("")}`;
     const [file, against] = [put("new.yaml", many), put("old.yaml", good)];
-    const { out } = await world.end(false, comparing({ file, against, limit: "3" }));
+    const { out } = await world.end(false, comparing({ file: [file], against, limit: "3" }));
     expect(out.match(/^\+ tcp:/gm)).toHaveLength(3);
     expect(out).toMatch(
       /\nand 27 more mappings added, 57 more connections that go elsewhere: shown with a higher --limit\n$/,
     );
-    expect(await world.json("diff", comparing({ file, against, limit: "3" }))).toMatchObject({
+    expect(
+      await world.json("diff", comparing({ file: [file], against, limit: "3" })),
+    ).toMatchObject({
       counts: { added: 30 },
       added: [{}, {}, {}],
       moves: [{}, {}, {}],
@@ -190,14 +192,14 @@ describe("two configurations", () => {
   });
 
   test("are not both read from standard input", async () => {
-    const { err, status } = await world.end(false, comparing({ file: "-", against: "-" }));
+    const { err, status } = await world.end(false, comparing({ file: ["-"], against: "-" }));
     expect(err).toMatch(/^ilm: --against: standard input is read once/);
     expect(status).toBe(ExitStatus.usage);
   });
 
   test("have to be right, both of them", async () => {
     const [file, against] = [put("new.yaml", good), put("old.yaml", bad)];
-    const { err, status } = await world.end(false, comparing({ file, against }));
+    const { err, status } = await world.end(false, comparing({ file: [file], against }));
     expect(err).toMatch(/old\.yaml:5:/);
     expect(status).toBe(ExitStatus.configuration);
   });

@@ -23,6 +23,7 @@ const running = {
   version: "1.2.3",
   startedAt: "2026-01-02T03:04:05.000Z",
   following: null,
+  followed: [],
   lastReload: null,
   reloads: { done: 1, failed: 0 },
 };

@@ -33,7 +33,7 @@ beforeEach(() => {
 const asking =
   (dialled: string, options: Omit<ExplainOptions, "file"> = {}) =>
   (context: Context): Promise<ExitStatus> =>
-    explain(context, "tcp", dialled, { file, ...options });
+    explain(context, "tcp", dialled, { file: [file], ...options });
 
 const client = { from: "198.51.100.7:5555" };
 
@@ -156,7 +156,7 @@ test.each([
   [["tcp", undefined, {}], /^ilm: what the client dials is missing/],
   [["-", "203.0.113.5:443", {}], /^ilm: ADDRESS:PORT: each line of the list has its own/],
   [["-", undefined, { from: "1.2.3.4:5" }], /^ilm: --from: each line of the list has its own/],
-  [["-", undefined, { file: "-" }], /^ilm: -f: standard input is read once/],
+  [["-", undefined, { file: ["-"] }], /^ilm: -f: standard input is read once/],
 ] as const)("the command line %j is refused", async ([protocol, dialled, options], message) => {
   const command = (context: Context): Promise<ExitStatus> =>
     explain(context, protocol, dialled, options);

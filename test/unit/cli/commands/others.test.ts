@@ -30,15 +30,17 @@ describe("run", () => {
 
   test("starts the daemon with the absolute path of its file, and its mappings", async () => {
     const mappings = ["tcp:80=127.0.1.10"];
-    await world.text((context) => run(context, { file: "rules.yaml", overNewer: true }, mappings));
+    await world.text((context) =>
+      run(context, { file: ["rules.yaml"], overNewer: true }, mappings),
+    );
     expect(started).toMatchObject([
-      { source: { path: `${process.cwd()}/rules.yaml`, mappings }, overNewer: true },
+      { source: { paths: [`${process.cwd()}/rules.yaml`], mappings }, overNewer: true },
     ]);
   });
 
   test("needs no file: the daemon goes on with what there is", async () => {
     await world.text((context) => run(context, {}, []));
-    expect(started).toMatchObject([{ source: { path: null, mappings: [] } }]);
+    expect(started).toMatchObject([{ source: { paths: [], mappings: [] } }]);
   });
 
   test("logs to standard error, a line for each entry", async () => {
@@ -50,7 +52,7 @@ describe("run", () => {
   });
 
   test("refuses standard input, which cannot be followed, and starts nothing", async () => {
-    const task = (context: Context): Promise<void> => run(context, { file: "-" }, []);
+    const task = (context: Context): Promise<void> => run(context, { file: ["-"] }, []);
     const { err, status } = await world.end(false, task);
     expect(err).toContain("standard input cannot be followed");
     expect(err).toContain("ilm apply -f -");

@@ -42,7 +42,7 @@ const web: Mapping = {
 };
 
 const rules: Rules = {
-  source: "/rules.yaml",
+  sources: ["/rules.yaml"],
   file: {
     services: [
       {

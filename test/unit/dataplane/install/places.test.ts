@@ -21,7 +21,7 @@ const never = (): boolean => false;
 
 function placedAt(file: readonly Mapping[], runtime: readonly Mapping[] = []): Placed {
   const layers = { protocols: ["tcp"], mappings: file.length, rules: 1, destinations: 1 } as const;
-  const rules = toBeActive({ source: null, file: { services: [], mappings: file }, runtime });
+  const rules = toBeActive({ sources: [], file: { services: [], mappings: file }, runtime });
   return { layers, overlaid: null, rules };
 }
 

@@ -34,7 +34,7 @@ function compiled(mappings: readonly Mapping[], asColumns = false): Compiled {
   const builder = new MappingColumnsBuilder();
   for (const one of mappings) builder.push(one);
   const given = asColumns ? builder.finish() : mappings;
-  return compile({ source: null, file: { services: [], mappings: given }, runtime: [] });
+  return compile({ sources: [], file: { services: [], mappings: given }, runtime: [] });
 }
 
 /** What each rule of the compiled says, by its mapping's name. */
