@@ -87,10 +87,12 @@ _ilm() {
     esac
   done
   case $command in
-    "") words="status mappings wait listeners flows metrics explain monitor audit doctor address hosts check diff import run apply adopt reload add remove drain undrain off on unload demo schema completion -V --version --json --netns --wide --no-color -h --help" ;;
+    "") words="status mappings wait history export listeners flows metrics explain monitor audit doctor address hosts check diff import run apply adopt reload add remove drain undrain rollback off on unload demo schema completion -V --version --json --netns --wide --no-color -h --help" ;;
     status) words="--check -V --version --json --netns --wide --no-color -h --help" ;;
     mappings) words="--protocol --port --to --limit --down --added --names -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm mappings --names 2>/dev/null)"; } ;;
     wait) words="--timeout -V --version --json --netns --wide --no-color -h --help" ;;
+    history) words="--limit -V --version --json --netns --wide --no-color -h --help" ;;
+    export) words="--file-only --runtime --ndjson -V --version --json --netns --wide --no-color -h --help" ;;
     listeners) words="--mapped --limit -V --version --json --netns --wide --no-color -h --help" ;;
     flows) words="--limit -V --version --json --netns --wide --no-color -h --help" ;;
     metrics) words="--metrics-limit -V --version --json --netns --wide --no-color -h --help" ;;
@@ -111,6 +113,7 @@ _ilm() {
     remove) words="--dry-run --wait --timing -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm mappings --added --names 2>/dev/null)"; } ;;
     drain) words="--force --wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
     undrain) words="--wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
+    rollback) words="--dry-run --wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
     off) words="--wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
     on) words="--wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
     unload) words="--wait --timing -V --version --json --netns --wide --no-color -h --help" ;;

@@ -7,6 +7,8 @@ _ilm() {
     'status:show whether rules are active, since when, and any warnings'
     'mappings:show the active mappings, their counters, and which listener would get a connection now'
     'wait:wait until mappings have a listener'
+    'history:show the changes of the rules: when, by whom, from what, and what changed'
+    'export:print what is active as a configuration that `apply` takes'
     'listeners:show who listens where, and which mappings lead there'
     'flows:show the UDP clients that mappings brought to daemons, and what each dialled'
     'metrics:print the metrics in the text format of Prometheus'
@@ -27,6 +29,7 @@ _ilm() {
     'remove:remove mappings that were added at run time'
     'drain:let a destination get nobody new, so that it empties'
     'undrain:let a drained destination get new connections again'
+    'rollback:make the rules of an earlier change active again'
     'off:switch all mappings off at once, and keep everything for `ilm on`'
     'on:switch the mappings on again, after `ilm off`'
     'unload:detach and remove everything'
@@ -85,6 +88,29 @@ _ilm() {
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
             '*:mappings or services: ' ;;
+        history)
+          _arguments '--limit[show at most this many changes (default: 20)]:NUMBER: ' \
+            '(-V --version)-V[show the version]' \
+            '(-V --version)--version[show the version]' \
+            '--json[print JSON, on standard output alone]' \
+            '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
+            '--no-color[no colours; NO_COLOR in the environment does the same]' \
+            '(-h --help)-h[show help]' \
+            '(-h --help)--help[show help]' \
+            ':show this change in full: ' ;;
+        export)
+          _arguments '--file-only[leave out mappings that were added at run time]' \
+            '--runtime[only the mappings that were added at run time, with the services]' \
+            '--ndjson[one mapping on a line, which `apply` reads fastest, for many]' \
+            '(-V --version)-V[show the version]' \
+            '(-V --version)--version[show the version]' \
+            '--json[print JSON, on standard output alone]' \
+            '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
+            '--no-color[no colours; NO_COLOR in the environment does the same]' \
+            '(-h --help)-h[show help]' \
+            '(-h --help)--help[show help]' ;;
         listeners)
           _arguments '--mapped[only listeners that a mapping leads to]' \
             '--limit[show at most this many, from the first]:NUMBER: ' \
@@ -356,6 +382,19 @@ _ilm() {
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
             '*:as `ilm drain` lists it: ' ;;
+        rollback)
+          _arguments '--dry-run[change nothing: show what would change, as `ilm diff` does, or why it would fail]' \
+            '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
+            '--timing[show how long each step took (always included in --json)]' \
+            '(-V --version)-V[show the version]' \
+            '(-V --version)--version[show the version]' \
+            '--json[print JSON, on standard output alone]' \
+            '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
+            '--no-color[no colours; NO_COLOR in the environment does the same]' \
+            '(-h --help)-h[show help]' \
+            '(-h --help)--help[show help]' \
+            ':the change whose rules are wanted: ' ;;
         off)
           _arguments '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
             '--timing[show how long each step took (always included in --json)]' \

@@ -106,6 +106,7 @@ export const routes = {
   "/v1/drain": { method: "POST", needs: "change" },
   "/v1/undrain": { method: "POST", needs: "change" },
   "/v1/unload": { method: "POST", needs: "change" },
+  "/v1/rollback": { method: "POST", needs: "change" },
   "/v1/off": { method: "POST", needs: "change" },
   "/v1/on": { method: "POST", needs: "change" },
   "/v1/reload": { method: "POST", needs: "change" },
@@ -235,6 +236,13 @@ export const changeRoutes: Readonly<
   "/v1/unload": {
     limit: smallBodyLimit,
     decode: (value, path) => ({ kind: "unload", ...object({})(value, path) }),
+  },
+  "/v1/rollback": {
+    limit: smallBodyLimit,
+    decode: (value, path) => ({
+      kind: "rollback",
+      ...object({ to: nullable(integer(1, Number.MAX_SAFE_INTEGER)) })(value, path),
+    }),
   },
   "/v1/off": {
     limit: smallBodyLimit,

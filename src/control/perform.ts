@@ -4,7 +4,7 @@
 import { activeIfReadable, rulesToRemove } from "./active.js";
 import type { ApplyOptions, DataPlane } from "../dataplane/types.js";
 import type { Revision } from "../model/revision.js";
-import { beginStep, tellSteps } from "../progress.js";
+import { beginStep, tellSteps, tellWait } from "../progress.js";
 import { IlmError } from "../errors.js";
 import { bootSeconds } from "../kernel/boot-time.js";
 import {
@@ -18,6 +18,9 @@ import {
 import { switched, unloadedResult, type ChangeResult } from "../api/result.js";
 import type { ApiChange } from "../api/api.js";
 import { requestChange, requestStatus } from "../api/client.js";
+import { authorOf } from "../kernel/author.js";
+import { recordChange } from "./history/record.js";
+import { applyTarget, makeReady, type Target } from "./history/roll-back.js";
 import { awaitTurn } from "./turn.js";
 
 export interface Performed extends ChangeResult {
@@ -27,6 +30,8 @@ export interface Performed extends ChangeResult {
 
 export interface PerformOptions extends ApplyOptions {
   readonly waitSeconds?: number | undefined;
+  /** Told why the change is not in the history. */
+  readonly warn?: (message: string) => void;
 }
 
 /**
@@ -43,7 +48,7 @@ const ALIVE_TIMEOUT_MS = 10_000;
 export async function performChange(
   dataPlane: DataPlane,
   change: Change,
-  { waitSeconds, ...options }: PerformOptions = {},
+  { waitSeconds, warn = tellWait, ...options }: PerformOptions = {},
 ): Promise<Performed> {
   const { netnsInode } = dataPlane;
   beginStep("waiting for other writers");
@@ -52,7 +57,12 @@ export async function performChange(
   const turn = await awaitTurn({ netnsInode, waitSeconds, instead });
   if (!("release" in turn)) return { ...turn, by: "daemon" };
   try {
-    return { ...changeHere(dataPlane, change, options), by: "command" };
+    const ready = change.kind === "rollback" ? await makeReady(dataPlane, change) : null;
+    const cause = { kind: change.kind, author: authorOf(process.pid), ...ready?.noted };
+    const result = recordChange(dataPlane, cause, warn, () =>
+      changeHere(dataPlane, change, ready?.target ?? null, options),
+    );
+    return { ...result, by: "command" };
   } finally {
     turn.release();
   }
@@ -113,7 +123,16 @@ function inShort(
   return { kind: "revise", sources, given, fileDigest, pieces, name, result };
 }
 
-function changeHere(dataPlane: DataPlane, change: Change, options: ApplyOptions): ChangeResult {
+function changeHere(
+  dataPlane: DataPlane,
+  change: Change,
+  target: Target | null,
+  options: ApplyOptions,
+): ChangeResult {
+  if (change.kind === "rollback") {
+    if (target === null) throw new IlmError("INTERNAL", "a rollback has no target");
+    return dataPlane.asOne(() => applyTarget(dataPlane, target, options));
+  }
   if (change.kind === "unload") {
     const before = rulesToRemove(dataPlane);
     return unloadedResult(before, dataPlane.unload());

@@ -6,13 +6,13 @@ import type { File } from "../config/read.js";
 import { activeIfReadable } from "../control/active.js";
 import { openDataPlane } from "../dataplane/open.js";
 import type { ApplyOptions, DataPlane } from "../dataplane/types.js";
-import { formatMappingArgument } from "../config/argument.js";
+import { givenIn } from "../control/given.js";
 import { IlmError } from "../errors.js";
 import type { WriterLock } from "../kernel/lock.js";
 import { describeLockHolder, findLockHolder } from "../kernel/lock-holder.js";
 import { findProcess, userName } from "../kernel/procfs.js";
 import { giveBackMemory } from "../kernel/memory.js";
-import { noActiveRules, readRules } from "../model/rules.js";
+import { noActiveRules } from "../model/rules.js";
 import { version } from "../version.js";
 import { apiVersion, type ApiChange, type DaemonStatus, type DaemonVersion } from "../api/api.js";
 import { requestStatus } from "../api/client.js";
@@ -41,7 +41,10 @@ import { refusalLog } from "./refusal-log.js";
 import { RefusalTotals } from "./refusal-totals.js";
 import { serveApi } from "./server.js";
 import { readState, unservedMappings } from "./state.js";
-import type { ApiGroups } from "../api/rights.js";
+import type { ApiGroups, Peer } from "../api/rights.js";
+import { authorOf } from "../kernel/author.js";
+import { recordChange } from "../control/history/record.js";
+import { heldFor, rulesOfEntry } from "../control/history/roll-back.js";
 import { ServiceManager } from "./service-manager.js";
 import { refuseReplacement, replacedOf } from "../control/replacement.js";
 import { awaitTurn } from "../control/turn.js";
@@ -183,6 +186,19 @@ async function work({
     source: takeOver(dataPlane, source, replace),
     onSource: follow,
     lastGood: readGood,
+    history: {
+      record: (cause, make) =>
+        recordChange(
+          dataPlane,
+          cause,
+          (message) => {
+            log.log("warning", message);
+          },
+          make,
+        ),
+      held: (sources) => heldFor(dataPlane, sources),
+      rulesOf: (entry) => rulesOfEntry(dataPlane, entry),
+    },
     onGood: keep,
     onUnloaded: () => {
       end.now("unload");
@@ -193,13 +209,13 @@ async function work({
     },
   });
 
-  function reload(reason: string): void {
+  function reload(kind: "reload" | "file", reason: string): void {
     if (retry !== null) clearTimeout(retry);
     retry = null;
     log.log("info", `${reason}: reading the configuration again`);
     manager.reloading();
     // The reconciler logs a refusal, and `status` shows it.
-    reconciler.submit({ kind: "reload" }).then(
+    reconciler.reload(kind).then(
       ({ generation }) => {
         failures = 0;
         manager.ready(`generation ${generation ?? 0} is active`);
@@ -211,7 +227,7 @@ async function work({
         const pause = pauseAfter(failures);
         log.log("info", `this may be temporary: trying again in ${pause / 1000} s`);
         retry = setTimeout(() => {
-          reload("another attempt");
+          reload(kind, "another attempt");
         }, pause);
       },
     );
@@ -238,7 +254,7 @@ async function work({
       followFile(
         path,
         () => {
-          reload(`${path} changed`);
+          reload("file", `${path} changed`);
         },
         () => {
           log.log(
@@ -265,12 +281,13 @@ async function work({
   const clock = setInterval(() => {
     for (const follower of followers) follower.check();
     void reconciler.resync();
+    void reconciler.retry();
   }, RESYNC_MS);
   const guard = setInterval(() => {
     void reconciler.repair();
   }, REPAIR_MS);
   const onHangUp = (): void => {
-    reload("SIGHUP");
+    reload("reload", "SIGHUP");
   };
   process.on("SIGHUP", onHangUp);
   try {
@@ -307,7 +324,8 @@ async function work({
         lastReload: reconciler.reloadState.last,
         reloads: { done: reconciler.reloadState.done, failed: reconciler.reloadState.failed },
       }),
-      change: (change: ApiChange) => reconciler.submit(change),
+      // Described while it waits for its answer, and cannot end.
+      change: (change: ApiChange, { pid }: Peer) => reconciler.submit(change, authorOf(pid)),
       state: () => withOwn(readState),
       services: () => withOwn((own) => own.active()?.rules.file.head.services ?? []),
       mappings: (query: URLSearchParams) => withOwn((own) => listMappings(own, query)),
@@ -384,9 +402,8 @@ function takeOver(dataPlane: DataPlane, source: RulesSource, replace: boolean): 
     if (!replace) refuseReplacement(replacedOf(activeIfReadable(dataPlane)?.rules));
     return source;
   }
-  const rules = readRules(dataPlane.active()?.rules ?? noActiveRules);
-  const given = rules.file.mappings.filter((mapping) => mapping.origin.file === "<argument>");
-  return { paths: rules.sources, mappings: given.map((mapping) => formatMappingArgument(mapping)) };
+  const rules = dataPlane.active()?.rules ?? noActiveRules;
+  return { paths: rules.sources, mappings: givenIn(rules) };
 }
 
 interface EndSignal {

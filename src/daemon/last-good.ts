@@ -3,15 +3,9 @@
  * one has rules to begin with. Pins do not survive a boot; the copy does.
  */
 import { createHash } from "node:crypto";
-import { basename, dirname } from "node:path";
 import type { File, ReadResult } from "../config/read.js";
-import { IlmError, nodeErrno } from "../errors.js";
 import { Folder } from "../kernel/folder.js";
-
-/** Where copies are kept; systemd names another folder with StateDirectory=. */
-export function stateFolder(): string {
-  return process.env["STATE_DIRECTORY"] ?? "/var/lib/ilm";
-}
+import { makeStateFolder, stateError, stateFolder } from "../kernel/state-folder.js";
 
 const VERSION = 1;
 
@@ -63,23 +57,9 @@ export async function keepGood(
     await folder.replaceText(name, JSON.stringify(copy), 0o600);
     return true;
   } catch (cause) {
-    throw cannot("written", `${path}/${name}`, cause);
+    throw stateError("written", `${path}/${name}`, cause);
   } finally {
     folder.close();
-  }
-}
-
-function makeStateFolder(path: string): Folder {
-  const around = Folder.open(dirname(path));
-  if (around === undefined) {
-    throw new IlmError("SYSCALL", `there is no folder ${dirname(path)}`);
-  }
-  try {
-    return around.makeFolder(basename(path));
-  } catch (cause) {
-    throw cannot("created", path, cause);
-  } finally {
-    around.close();
   }
 }
 
@@ -102,7 +82,7 @@ function readCopy(name: string, path: string): string | undefined {
   try {
     return folder?.readText(name);
   } catch (cause) {
-    throw cannot("read", `${path}/${name}`, cause);
+    throw stateError("read", `${path}/${name}`, cause);
   } finally {
     folder?.close();
   }
@@ -116,11 +96,4 @@ function parse(text: string): Copy | null {
     if (error instanceof SyntaxError) return null;
     throw error;
   }
-}
-
-function cannot(what: string, path: string, cause: unknown): IlmError {
-  if (cause instanceof IlmError) return cause;
-  return new IlmError("SYSCALL", `${path} cannot be ${what}: ${nodeErrno(cause) ?? "?"}`, {
-    cause,
-  });
 }

@@ -20,17 +20,25 @@ import {
   type Change,
   type ReapplyChange,
   type ReviseChange,
+  type RollbackChange,
 } from "../rules/change.js";
 import {
   describeKfuncTrouble,
   describeLost,
   describeMissingInterface,
+  describeRollback,
   describeTakenOver,
 } from "../words/change.js";
 import { switched, unloadedResult, type AnsweredChange, type ChangeResult } from "../api/result.js";
 import type { Desired, LoadOptions, RulesSource } from "../control/desired.js";
 import type { File, ReadResult } from "../config/read.js";
 import { areSameSources, listSources } from "../model/sources.js";
+import { givenIn } from "../control/given.js";
+import type { Entry } from "../control/history/entry.js";
+import type { CauseKind } from "../model/causes.js";
+import type { Cause } from "../control/history/record.js";
+import { makeReady } from "../control/history/roll-back.js";
+import { authorOf, type Author } from "../kernel/author.js";
 import type { Good } from "./last-good.js";
 import { type DurationCounts, Durations } from "./durations.js";
 import type { Tell } from "./events.js";
@@ -42,6 +50,8 @@ import { Restored } from "./restored.js";
  * here.
  */
 const LARGE_MAPPINGS = 10_000;
+/** A refused file is tried again after this many times as long as the last attempt took. */
+const RETRY_SHARE = 20;
 
 export interface ReconcilerOptions extends Pick<ApplyOptions, "overNewer"> {
   readonly dataPlane: DataPlane;
@@ -59,6 +69,8 @@ export interface ReconcilerOptions extends Pick<ApplyOptions, "overNewer"> {
   readonly lastGood?: (sources: readonly string[]) => Good | null;
   /** Called with files that were read whole, once their rules are active. */
   readonly onGood?: (sources: readonly string[], files: readonly File[]) => void;
+  /** The history of changes; without one, nothing is recorded and nothing was rolled back. */
+  readonly history?: ChangeHistory;
   /** Called whenever the followed files become different ones. */
   readonly onSource?: (paths: readonly string[]) => void;
   /** Called when the data plane was unloaded, which ends the daemon. */
@@ -69,6 +81,19 @@ export interface ReconcilerOptions extends Pick<ApplyOptions, "overNewer"> {
    */
   readonly onWorked?: (isLarge: boolean) => void;
 }
+
+/** What the reconciler asks of the history, and tells it. */
+export interface ChangeHistory {
+  /** Makes a change and records it. */
+  record<R extends Pick<ChangeResult, "changed" | "difference">>(cause: Cause, make: () => R): R;
+  /** Returns the last change when it is a rollback that turned away what these files still have. */
+  held(sources: readonly string[]): Promise<Entry | null>;
+  /** Returns the rules of an entry. Throws NOT_FOUND when they are not kept. */
+  rulesOf(entry: Entry): ActiveRules;
+}
+
+/** Who wants a reload: a user, the file that changed, or the start of the daemon. */
+type ReloadKind = Extract<CauseKind, "reload" | "file" | "start">;
 
 /** A change, and the revision that leads to what an apply asks for. */
 interface Asked {
@@ -88,6 +113,10 @@ export class Reconciler {
   #queue: Promise<unknown> = Promise.resolve();
   /** A queued reload. Further requests share it. */
   #waitingReload: Promise<AnsweredChange> | null = null;
+  #waitingKind: ReloadKind = "file";
+  readonly #self: Author = authorOf(process.pid);
+  /** When a refused file may be tried again, by performance.now(). */
+  #retryAt = 0;
   #reload: ReloadState = { last: null, done: 0, failed: 0 };
   /** Waits until the next mapping ends that was added for a time. */
   #ending: NodeJS.Timeout | undefined;
@@ -104,6 +133,7 @@ export class Reconciler {
     on: new Durations(),
     reload: new Durations(),
     unload: new Durations(),
+    rollback: new Durations(),
   };
   #restoredCount = 0;
   readonly #restored = new Restored(() => performance.now());
@@ -133,22 +163,64 @@ export class Reconciler {
    * Queues a change. Rejects with an IlmError when it cannot be made; the active rules then do not
    * change.
    */
-  submit(change: ApiChange): Promise<AnsweredChange> {
+  submit(change: ApiChange, author = this.#self): Promise<AnsweredChange> {
     if (change.kind === "reapply" || change.kind === "revise") {
       return this.#enqueue(() =>
-        this.#took[change.kind].measure(async () => await this.#make(this.#asApply(change))),
+        this.#took[change.kind].measure(
+          async () => await this.#make(this.#asApply(change), author),
+        ),
       );
     }
     if (change.kind !== "reload") {
       return this.#enqueue(() =>
-        this.#took[change.kind].measure(() => this.#make({ change, revision: null })),
+        this.#took[change.kind].measure(() => this.#make({ change, revision: null }, author)),
       );
     }
-    this.#waitingReload ??= this.#enqueue(() => {
-      this.#waitingReload = null;
-      return this.#took.reload.measure(() => this.#makeReload());
+    return this.reload("reload", author);
+  }
+
+  /** Queues a reload. Rejects as `submit` does. */
+  reload(kind: ReloadKind, author = this.#self): Promise<AnsweredChange> {
+    // A user who asks must not get the answer that the file, as it was turned away, gets.
+    if (this.#waitingReload !== null && (kind !== "reload" || this.#waitingKind === "reload")) {
+      return this.#waitingReload;
+    }
+    const reload = this.#enqueue(() => {
+      if (this.#waitingReload === reload) this.#waitingReload = null;
+      return this.#took.reload.measure(() => this.#makeReload(kind, author));
     });
-    return this.#waitingReload;
+    this.#waitingReload = reload;
+    this.#waitingKind = kind;
+    return reload;
+  }
+
+  /**
+   * Queues another attempt at a file that was refused: the reason may have gone without a change of
+   * the file, such as a user that did not exist, or a tie with a mapping that `ilm add` added. The
+   * same refusal is not logged again.
+   */
+  async retry(): Promise<void> {
+    const { last } = this.#reload;
+    if (last?.error?.code !== "CONFIGURATION") return;
+    await this.#enqueue(async () => {
+      const error = this.#reload.last?.error ?? null;
+      if (error === null || this.#unloaded || performance.now() < this.#retryAt) return;
+      const began = performance.now();
+      try {
+        await this.#loadAndPut({ kind: "file", author: this.#self, isQuiet: true });
+        this.#options.log.log("info", "the configuration that was refused is active now");
+        this.#reload = { ...this.#reload, last: noError(), done: this.#reload.done + 1 };
+      } catch (failure) {
+        const body = errorBody(failure);
+        if (JSON.stringify(body) === JSON.stringify(error)) {
+          // Reading a large file again and again must not keep the daemon busy.
+          this.#retryAt = performance.now() + RETRY_SHARE * (performance.now() - began);
+          return;
+        }
+        this.#reload = { ...this.#reload, last: { ...noError(), error: body } };
+        this.#complain(body);
+      }
+    });
   }
 
   /**
@@ -158,7 +230,7 @@ export class Reconciler {
    */
   async begin(): Promise<void> {
     try {
-      await this.submit({ kind: "reload" });
+      await this.reload("start");
     } catch (error) {
       const { paths } = this.#source;
       const isWrong = error instanceof IlmError && error.code === "CONFIGURATION";
@@ -180,7 +252,7 @@ export class Reconciler {
     }
     const good = lastGood?.(paths) ?? null;
     if (good === null) return false;
-    await this.#loadAndPut(good.read);
+    await this.#loadAndPut({ kind: "start", author: this.#self, stored: good.read });
     if (error !== null) this.#complain(error);
     log.log("error", `the rules are those of ${good.keptAt}, when the configuration was right`);
     return true;
@@ -236,7 +308,9 @@ export class Reconciler {
     );
     const before = dataPlane.active();
     try {
-      await this.#loadAndPut();
+      const held = await this.#held();
+      if (held === null) await this.#loadAndPut({ kind: "start", author: this.#self });
+      else this.#put(before, before?.rules ?? held.rules);
     } catch (error) {
       if (before === null) throw error;
       log.log(
@@ -293,33 +367,79 @@ export class Reconciler {
     }
   }
 
-  async #make({ change, revision }: Asked): Promise<AnsweredChange> {
+  #record<R extends Pick<ChangeResult, "changed" | "difference">>(cause: Cause, make: () => R): R {
+    const { history } = this.#options;
+    return history === undefined ? make() : history.record(cause, make);
+  }
+
+  /** Returns the rollback that holds back what is followed, with its rules; null when none does. */
+  async #held(): Promise<{ readonly entry: Entry; readonly rules: ActiveRules } | null> {
+    const { history } = this.#options;
+    const { paths } = this.#source;
+    const entry = paths.length === 0 ? null : ((await history?.held(paths)) ?? null);
+    return entry && history ? { entry, rules: history.rulesOf(entry) } : null;
+  }
+
+  async #make({ change, revision }: Asked, author: Author): Promise<AnsweredChange> {
     if (this.#unloaded) {
       throw new IlmError("DAEMON", "the daemon has unloaded the rules and is ending", {
         remedy: "Try again in a moment.",
       });
     }
-    if (change.kind === "unload") return { ...this.#unload(), steps: [] };
-    if (change.kind === "off" || change.kind === "on") {
-      return { ...this.#switch(change.kind), steps: [] };
+    const { kind } = change;
+    if (kind === "unload") {
+      return { ...this.#record({ kind, author }, () => this.#unload()), steps: [] };
     }
+    if (kind === "off" || kind === "on") {
+      return { ...this.#record({ kind, author }, () => this.#switch(kind)), steps: [] };
+    }
+    if (kind === "rollback") return await this.#rollBack(change, author);
     const { dataPlane } = this.#options;
     const { result, steps } = timed(() =>
-      dataPlane.asOne(() => {
-        // Only a whole configuration may replace what cannot be read.
-        const isWhole = change.kind === "apply";
-        const before = isWhole ? activeIfReadable(dataPlane) : dataPlane.active();
-        const rules = before === null ? null : withoutEnded(before.rules, bootSeconds());
-        return this.#put(before, rulesAfter(rules, change), { revision });
-      }),
+      this.#record({ kind, author }, () =>
+        dataPlane.asOne(() => {
+          // Only a whole configuration may replace what cannot be read.
+          const isWhole = kind === "apply";
+          const before = isWhole ? activeIfReadable(dataPlane) : dataPlane.active();
+          const rules = before === null ? null : withoutEnded(before.rules, bootSeconds());
+          return this.#put(before, rulesAfter(rules, change), { revision });
+        }),
+      ),
     );
-    if (change.kind === "apply") {
-      // What was wrong with the file before says nothing about these rules.
-      const { last } = this.#reload;
-      if (last !== null && last.error !== null) this.#reload = { ...this.#reload, last: null };
-      this.#follow({ paths: change.sources, mappings: change.given });
-    }
+    if (kind === "apply") this.#followInstead({ paths: change.sources, mappings: change.given });
+    else void this.retry();
     return { ...result, steps };
+  }
+
+  async #rollBack(change: RollbackChange, author: Author): Promise<AnsweredChange> {
+    const { dataPlane, log } = this.#options;
+    const { target, noted } = await makeReady(dataPlane, change);
+    const { result, steps } = timed(() =>
+      this.#record({ kind: "rollback", author, ...noted }, () =>
+        dataPlane.asOne(() => {
+          const before = activeIfReadable(dataPlane);
+          const put = this.#put(before, target.rules);
+          const switched =
+            put.off !== target.off && this.#switch(target.off ? "off" : "on").changed;
+          return { ...put, off: target.off, changed: put.changed || switched };
+        }),
+      ),
+    );
+    const { sources } = target.rules;
+    log.log(
+      "warning",
+      describeRollback(target.entry.number, noted.held.length === 0 ? [] : sources),
+    );
+    this.#followInstead({ paths: sources, mappings: givenIn(target.rules) });
+    return { ...result, steps };
+  }
+
+  /** Follows what was applied in the place of what was followed before. */
+  #followInstead(source: RulesSource): void {
+    // What was wrong with the file before says nothing about these rules.
+    const { last } = this.#reload;
+    if (last !== null && last.error !== null) this.#reload = { ...this.#reload, last: null };
+    this.#follow(source);
   }
 
   #asApply(change: ReapplyChange | ReviseChange): Asked {
@@ -347,11 +467,16 @@ export class Reconciler {
     return { change: { kind: "apply", sources, given, file: revised }, revision };
   }
 
-  async #makeReload(): Promise<AnsweredChange> {
+  async #makeReload(kind: ReloadKind, author: Author): Promise<AnsweredChange> {
+    this.#retryAt = 0;
     try {
-      const result = await this.#loadAndPut();
+      const held = kind === "reload" ? null : await this.#held();
+      const result =
+        held === null
+          ? await this.#loadAndPut({ kind, author })
+          : this.#stay(held.entry, held.rules);
       this.#reload = {
-        last: { time: new Date().toISOString(), error: null },
+        last: noError(),
         done: this.#reload.done + 1,
         failed: this.#reload.failed,
       };
@@ -369,8 +494,16 @@ export class Reconciler {
     }
   }
 
-  /** `stored` is read in the place of the file. */
-  async #loadAndPut(stored?: ReadResult): Promise<ChangeResult> {
+  /** Stays with the rules of a rollback, as the file has what was turned away. */
+  #stay(entry: Entry, rules: ActiveRules): ChangeResult {
+    const { dataPlane, log } = this.#options;
+    const before = activeIfReadable(dataPlane);
+    const result = this.#put(before, before?.rules ?? rules);
+    log.log("warning", describeRollback(entry.to ?? 0, this.#source.paths));
+    return result;
+  }
+
+  async #loadAndPut({ kind, author, stored, isQuiet = false }: Loading): Promise<ChangeResult> {
     if (this.#unloaded) {
       throw new IlmError("DAEMON", "the daemon has unloaded the rules and is ending");
     }
@@ -379,19 +512,26 @@ export class Reconciler {
     const before = isWhole ? activeIfReadable(dataPlane) : dataPlane.active();
     if (!isWhole) {
       // There is nothing to read: what is active (or nothing at all) is what is wanted.
-      const rules = before === null ? null : withoutEnded(before.rules, bootSeconds());
-      return this.#put(before, rules ?? rulesAfter(null, nothingFromFile));
+      const active = before === null ? null : withoutEnded(before.rules, bootSeconds());
+      const rules = active ?? rulesAfter(null, nothingFromFile);
+      return this.#record({ kind, author }, () => this.#put(before, rules));
     }
     const loaded = await load(this.#source, {
       kept: () => dataPlane.keptText(),
       ...(stored !== undefined && { stored }),
     });
     const { sources, given, file, warnings, revision, compiled, text, files } = loaded;
-    for (const warning of warnings) log.log("warning", formatProblem(warning));
+    const warn = (): void => {
+      for (const warning of warnings) log.log("warning", formatProblem(warning));
+    };
+    if (!isQuiet) warn();
     const change = { kind: "apply", sources, given, file } as const;
     const active = before === null ? null : withoutEnded(before.rules, bootSeconds());
     const rules = rulesAfter(active, change);
-    const result = this.#put(before, rules, { revision, compiled });
+    const result = this.#record({ kind, author }, () =>
+      this.#put(before, rules, { revision, compiled }),
+    );
+    if (isQuiet) warn();
     if (text !== null) dataPlane.keepText(rules, text);
     if (stored === undefined && sources.length > 0 && files !== null) {
       this.#options.onGood?.(sources, files);
@@ -539,6 +679,19 @@ const noDifference: ChangeSummary = { added: none, removed: none, changed: none 
 
 /** What timers can wait at most (32 bits of milliseconds, with a sign). */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+interface Loading {
+  readonly kind: ReloadKind;
+  readonly author: Author;
+  /** What to read in the place of the file. */
+  readonly stored?: ReadResult;
+  /** Log warnings only when the rules become active. */
+  readonly isQuiet?: boolean;
+}
+
+function noError(): NonNullable<ReloadState["last"]> {
+  return { time: new Date().toISOString(), error: null };
+}
 
 const nothingFromFile: Change & { kind: "apply" } = {
   kind: "apply",

@@ -56,7 +56,8 @@ export interface ApiHandlers {
   /** Returns what the rules are and what they did. */
   state(): DaemonState;
   services(): readonly Service[];
-  change(change: ApiChange): Promise<AnsweredChange>;
+  /** `peer` asked for it. */
+  change(change: ApiChange, peer: Peer): Promise<AnsweredChange>;
   /** Lists the active mappings that the query selects. */
   mappings(query: URLSearchParams): MappingList;
   /** Returns the metrics page in Prometheus text format 0.0.4. */
@@ -113,7 +114,7 @@ export async function serveApi(
       refusals.note(`${request.method ?? ""} ${path}`, refusal);
       throw refusal;
     };
-    void answer(request, response, { handlers, connections: own, work, permit });
+    void answer(request, response, { handlers, connections: own, work, permit, peer });
   });
   const refusalOf = ({ peer, right, path, change }: Asked): Forbidden | null => {
     const { needs } = routes[path];
@@ -228,6 +229,7 @@ interface Serving {
   readonly handlers: ApiHandlers;
   readonly connections: Connections;
   readonly work: Workload;
+  readonly peer: Peer;
   /** Throws Forbidden when the peer has no right to the request, or to this very change. */
   readonly permit: (path: ApiPath, change?: ApiChange) => void;
 }
@@ -300,7 +302,7 @@ async function answer(
 async function makeChange(
   request: IncomingMessage,
   path: ChangePath,
-  { handlers, connections, work, permit }: Serving,
+  { handlers, connections, work, permit, peer }: Serving,
 ): Promise<AnsweredChange> {
   const { limit, decode } = changeRoutes[path];
   const share = work.begin();
@@ -309,7 +311,7 @@ async function makeChange(
     permit(path, change);
     connections.work(request.socket);
     share.queue();
-    return await handlers.change(change);
+    return await handlers.change(change, peer);
   } finally {
     share.end();
   }

@@ -331,7 +331,7 @@ export function unpackDescription(headBytes: Uint8Array, source: () => Uint8Arra
   const count =
     fileMappings ?? (overlaid === null ? head.layers?.mappings : countRuns(overlaid.runs));
   const settings = settingsOf({ engine: wantedEngine, mptcp, strangers, wildcard, ula });
-  const file = inKernel({ ...settings, services }, count, source);
+  const file = unreadFile({ ...settings, services }, count, source);
   return { ...head, overlaid, strangerPolicy, rules: { sources, file, runtime, drained } };
 }
 
@@ -339,7 +339,11 @@ export function unpackDescription(headBytes: Uint8Array, source: () => Uint8Arra
  * Makes a file's part whose mappings `source` reads when they are asked for; or at once, when their
  * number is not known.
  */
-function inKernel(head: FileHead, count: number | undefined, source: () => Uint8Array): FilePart {
+export function unreadFile(
+  head: FileHead,
+  count: number | undefined,
+  source: () => Uint8Array,
+): FilePart {
   let whole: RuleSet | undefined;
   const read = (): RuleSet => {
     if (whole !== undefined) return whole;

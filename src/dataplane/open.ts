@@ -34,7 +34,7 @@ import { explain, watch } from "./observe/ask.js";
 import { countedIn } from "./observe/counts.js";
 import { readEndings } from "./observe/endings.js";
 import { liveFlows, countLiveFlows } from "./observe/flows.js";
-import { activeOf, keptText, keepText } from "./observe/active.js";
+import { activeOf, keptText, keepText, snapshotOf } from "./observe/active.js";
 import { permitsOf } from "./observe/permitted.js";
 import { countWatching } from "./observe/reader.js";
 import { readRefusals } from "./observe/refusals.js";
@@ -43,6 +43,7 @@ import type {
   DataPlane,
   Active,
   KeptText,
+  Snapshot,
   ApplyOptions,
   ApplyResult,
   FlowCount,
@@ -85,6 +86,10 @@ class KernelDataPlane implements DataPlane {
 
   active(): Active | null {
     return activeOf(this.#state);
+  }
+
+  snapshot(): Snapshot | null {
+    return snapshotOf(this.#state);
   }
 
   digestOf(sources: readonly string[], file: FilePart): string {

@@ -67,6 +67,17 @@ export interface KeptText {
   readonly fits: ((file: FilePart, revision: Revision) => boolean) | null;
 }
 
+/** The active rules in the form in which they are kept, to be made active again later. */
+export interface Snapshot extends Pick<Active, "generation" | "appliedAt" | "off" | "rules"> {
+  /** The state format of this version of ilm, which later versions read. */
+  readonly format: number;
+  readonly fileDigest: string;
+  /** The digest of all rules: the file's part and the run-time mappings. */
+  readonly digest: string;
+  /** Reads the file's mappings, packed. */
+  readonly packed: () => Uint8Array;
+}
+
 export interface ApplyOptions {
   /** Replace the state even when a newer version made it. */
   readonly overNewer?: boolean | undefined;
@@ -220,6 +231,8 @@ export interface DataPlane {
    * when rules decide whose state was made by a newer version, is incomplete, or cannot be found.
    */
   active(): Active | null;
+  /** Returns the active rules to be kept, or null when nothing is loaded. Throws as `active`. */
+  snapshot(): Snapshot | null;
   /** Returns the `fileDigest` that `active` reports once this file is active. */
   digestOf(sources: readonly string[], file: FilePart): string;
   /**

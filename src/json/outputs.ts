@@ -15,6 +15,7 @@ import { drained, drainList } from "./drain.js";
 import { diagnosis } from "./doctor.js";
 import { explanation } from "./explain.js";
 import { flows } from "./flows.js";
+import { history, historyEntry, rolledBack } from "./history.js";
 import { imported } from "./import.js";
 import { listeners } from "./listeners.js";
 import { mappings } from "./mappings.js";
@@ -79,5 +80,7 @@ export const outputs: Readonly<Record<string, readonly Output[]>> = {
   off: [always(switched)],
   on: [always(switched)],
   unload: [always(unloaded)],
+  history: [always(history), { when: " and a number", shape: historyEntry }],
+  rollback: [always(rolledBack), withDryRun],
   demo: [always(demo)],
 };

@@ -14,6 +14,7 @@ import {
   existsSync,
   fstatSync,
   fsync as fsyncCall,
+  fsyncSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -25,6 +26,7 @@ import {
   symlinkSync,
   unlinkSync,
   writeFile as writeFileCall,
+  writeFileSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
@@ -241,10 +243,15 @@ export class Folder {
 
   /** Returns the text of a file in this folder; undefined without one. Throws UNSAFE_PATH. */
   readText(name: string): string | undefined {
+    return this.readBytes(name)?.toString("utf8");
+  }
+
+  /** Returns the content of a file in this folder; undefined without one. Throws UNSAFE_PATH. */
+  readBytes(name: string): Buffer | undefined {
     const fd = this.openFile(name, constants.O_RDONLY);
     if (fd === undefined) return undefined;
     try {
-      return readFileSync(fd, "utf8");
+      return readFileSync(fd);
     } finally {
       closeSync(fd);
     }
@@ -276,6 +283,25 @@ export class Folder {
     this.rename(next, name);
   }
 
+  /**
+   * Replaces a file in one step, at once. `lasts` says that it must survive a power failure from
+   * now on; without that, one may leave the previous file, or an empty one.
+   */
+  replaceNow(name: string, data: string | Uint8Array, lasts: boolean): void {
+    const next = `.${name}.new`;
+    this.remove(next);
+    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
+    const fd = this.openFile(next, flags);
+    if (fd === undefined) throw new IlmError("INTERNAL", `${join(this.path, name)} was not made`);
+    try {
+      writeFileSync(fd, data);
+      if (lasts) fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    this.rename(next, name);
+  }
+
   /** Returns a descriptor of the folder itself that flock(2) accepts. The caller closes it. */
   openSelf(): number {
     return openSync(this.#self, constants.O_RDONLY | constants.O_DIRECTORY);
@@ -287,6 +313,11 @@ export class Folder {
 
   names(): string[] {
     return readdirSync(this.#self);
+  }
+
+  /** Returns the size of a file in bytes; 0 when it does not exist. */
+  sizeOf(name: string): number {
+    return lstatSync(this.at(name), { throwIfNoEntry: false })?.size ?? 0;
   }
 
   /** Renames, replacing an empty folder or a file. */

@@ -53,7 +53,8 @@ export function holderOf({ dev, ino }: Stats): LockHolder | null {
   return pid === 0 ? null : { pid, command: commandOf(pid) };
 }
 
-function commandOf(pid: number): string {
+/** Returns the command line without the interpreter; empty when it cannot be read. */
+export function commandOf(pid: number): string {
   const gone = ["ENOENT", "ESRCH", "EACCES", "EPERM"];
   const text = unless(gone, () => readFileSync(`/proc/${pid}/cmdline`, "utf8")) ?? "";
   const words = text.split("\0").filter((word) => word !== "");

@@ -16,7 +16,15 @@ export type Change =
   | { readonly kind: "remove"; readonly names: readonly string[] }
   | DrainChange
   | { readonly kind: "unload" }
+  | RollbackChange
   | SwitchChange;
+
+/** Makes the rules of an earlier change active again, of both kinds. */
+export interface RollbackChange {
+  readonly kind: "rollback";
+  /** Its number in the history; null for what was active before the last change. */
+  readonly to: number | null;
+}
 
 /** Switches all decisions off, or on again. */
 export type SwitchChange = { readonly kind: "off" } | { readonly kind: "on" };
@@ -66,7 +74,7 @@ export interface ReviseChange extends Omit<ReapplyChange, "kind"> {
  */
 export function rulesAfter(
   current: ActiveRules | null,
-  change: Exclude<Change, { kind: "unload" } | SwitchChange>,
+  change: Exclude<Change, { kind: "unload" } | RollbackChange | SwitchChange>,
 ): ActiveRules {
   const rules = current ?? noActiveRules;
   switch (change.kind) {

@@ -1,4 +1,5 @@
 /** What a change did and met, in words, for commands and the daemon's log. */
+import { listSources } from "../model/sources.js";
 import { count as counted, printable } from "./text.js";
 
 /** The number of mappings of one kind, and the names of the first. */
@@ -72,4 +73,13 @@ export function describeMissingInterface(name: string): string {
 
 export function describeKfuncTrouble(trouble: string): string {
   return `the kernel module ilm_lookup is loaded but cannot be used, so the registry finds the listeners: ${trouble}`;
+}
+
+/**
+ * Says that the rules are those of an earlier change, and when the files that were turned away
+ * count again.
+ */
+export function describeRollback(to: number, turnedAway: readonly string[]): string {
+  const files = `: ${listSources(turnedAway)} is applied again when it changes, or by \`ilm reload\``;
+  return `rolled back to change ${to}${turnedAway.length === 0 ? "" : files}`;
 }

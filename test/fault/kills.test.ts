@@ -8,6 +8,7 @@
 import { existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import type { HistoryJson } from "../../src/json/history.js";
 import { owner, stranger } from "../support/actor.js";
 import { useLabs } from "../support/attacks.js";
 import type { Lab } from "../support/lab.js";
@@ -301,6 +302,38 @@ async function nextRules(title: string, make: Make): Promise<Change> {
     },
   };
 }
+
+test("a rollback, killed at each step, and what the history then says", long, async () => {
+  await apply(0);
+  await apply(1);
+  const pins = mounts.pins();
+  await killEach({
+    title: "a rollback",
+    prepare: async () => {
+      await apply(0);
+      await apply(1);
+    },
+    make: async (kill) => await command(kill, "rollback"),
+    check: async (where, way) => {
+      const now = await activeTurn(0, where);
+      const { changes, unrecorded } = JSON.parse(await ilmDone("history", "--json")) as HistoryJson;
+      const [active, ...more] = changes.filter((change) => change.active);
+      expect(unrecorded, where).toBe(false);
+      expect(more, where).toEqual([]);
+      // Whatever was written is of what was made: the active entry has the active rules.
+      const number = String(active?.number);
+      expect(await ilmDone("rollback", number, "--dry-run"), where).toContain("unchanged\n");
+      const kept = changes.map((change) => ({ kept: change.kept, mappings: change.mappings }));
+      expect(kept, where).toEqual(kept.map(() => ({ kept: true, mappings: 4 })));
+      const turn = way === "back" ? now : 0;
+      const wanted = changes.find(
+        ({ difference }) => difference?.added.names.includes(`tcp:${7000 + turn}`) === true,
+      );
+      await ilmDone("rollback", String(wanted?.number));
+      await expectClean({ turn, pins }, where);
+    },
+  });
+});
 
 test("a changed line of a large file, killed at each step", long, async () => {
   let turn = 0;

@@ -79,7 +79,9 @@ const whenAlone: Readonly<Record<string, string>> = { drain: ", without a destin
 async function look(words: string, ...files: readonly string[]): Promise<void> {
   const args = [...words.split(" "), ...files];
   const [command = ""] = args;
-  const dry = args.includes("--dry-run") ? " and `--dry-run`" : whenAlone[words];
+  const isOne = /^history \d/.test(words);
+  const other = isOne ? " and a number" : whenAlone[words];
+  const dry = args.includes("--dry-run") ? " and `--dry-run`" : other;
   const result = await network.server.ilm([...args, "--json"]);
   // 1: it found what it looks for.
   expect([0, 1], result.text).toContain(result.status);
@@ -138,9 +140,15 @@ beforeAll(async () => {
     "undrain web:80 tcp:127.0.1.77",
     "off",
     "on",
+    "rollback 1 --dry-run",
+    "rollback 2",
+    "rollback",
   ]) {
     await look(words);
   }
+  await look("apply -f", changed);
+  for (const words of ["history", "history 2", "history 8"]) await look(words);
+  await look("apply -f", file);
 
   const answers = outputOf("explain", outputs["explain"]?.[1]?.when);
   for (const words of [

@@ -162,17 +162,18 @@ git -C ${readersFolder} add ilm.yaml
 git -C ${readersFolder} -c user.name=reader -c user.email=reader@example.org commit --quiet --message file
 `;
 
-/** What is done before an example, and after it: a change that waits to be confirmed. */
+/** What is done before an example, and after it: a change to be confirmed, or taken back. */
 const around: readonly (readonly [RegExp, string, string])[] = [
   [/^ilm confirm/, "ilm apply -f new.yaml --confirm 60", ""],
   [/--confirm 60$/, "", "ilm confirm --back"],
+  [/^ilm (history|rollback)/, "ilm add tcp:8091=127.0.1.10:80", "ilm remove tcp:8091 || true"],
 ];
 
 /** After examples that took the place of ilm.service. */
 const RESUME: Partial<Record<Situation, string>> = { file: "systemctl start ilm.service\n" };
 
 /** What leaves other rules active than before. */
-const LEAVES_OTHER = /\bunload\b|\badopt\b|ilm (apply|run) [^-]|-f -$/;
+const LEAVES_OTHER = /\b(unload|adopt|rollback)\b|ilm (apply|run) [^-]|-f -$/;
 
 const CLEAR = `
 systemctl stop ilm.service nginx.service redis-server.service web.socket web.service 2>/dev/null

@@ -6,7 +6,7 @@
  */
 import { execFileSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
-import { stateFolder } from "../../src/daemon/last-good.js";
+import { stateFolder } from "../../src/kernel/state-folder.js";
 import { checked, libcFunction } from "../../src/kernel/ffi.js";
 import { runtimePath } from "../../src/kernel/runtime-folder.js";
 

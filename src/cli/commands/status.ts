@@ -21,6 +21,7 @@ import { unreachedWarnings } from "../../doctor/unreached.js";
 import { withDataPlane } from "../shell/with-data-plane.js";
 import { isDaemon, unreachableWarning, type AskedDaemon } from "../../doctor/writer.js";
 import { listSources } from "../../model/sources.js";
+import { describeRollback } from "../../words/change.js";
 
 export interface StatusOptions {
   /** Return status 1 unless all is well. */
@@ -80,7 +81,7 @@ async function statusHere(context: Context, dataPlane: DataPlane): Promise<Statu
     daemon,
     writer,
     warnings,
-    notes: notes(active, asked),
+    notes: [...notes(active, asked), ...(await rollbackNotes(dataPlane, active))],
   };
 }
 
@@ -133,6 +134,23 @@ function describeDrained({ drained }: StatusJson, colours: Context["colours"]): 
 
 /** How many drained destinations are named. */
 const DRAINED_SHOWN = 5;
+
+/** Returns a note when a rollback is active, as the files then have something else. */
+async function rollbackNotes(dataPlane: DataPlane, active: Active | null): Promise<string[]> {
+  if (active === null || active.earlierFormat !== null) return [];
+  const { activeRollback } = await import("../../control/history/roll-back.js");
+  let entry;
+  try {
+    entry = activeRollback(dataPlane);
+  } catch (error) {
+    if (!(error instanceof IlmError)) throw error;
+    return [`the history of changes cannot be read: ${error.message}`];
+  }
+  const to = entry?.to ?? null;
+  if (entry === null || to === null || entry.held.length === 0) return [];
+  const files = [...new Set(entry.held.flatMap(({ sources }) => sources))];
+  return [describeRollback(to, files)];
+}
 
 function render({ colours }: Context, shape: StatusJson): string {
   const facts: [string, string][] = [];

@@ -15,6 +15,8 @@ import {
 import type { AddressOptions } from "../commands/address.js";
 import type { DiffOptions } from "../commands/diff.js";
 import type { ExplainOptions } from "../commands/explain.js";
+import type { ExportOptions } from "../commands/export.js";
+import type { HistoryOptions } from "../commands/history.js";
 import type { ImportOptions } from "../commands/import.js";
 import type { ListenersOptions } from "../commands/listeners.js";
 import type { LimitOptions } from "./limit.js";
@@ -105,6 +107,47 @@ export function defineNouns(define: Define): void {
           options as TimeoutOptions,
           names as string[],
         ),
+  });
+  define({
+    name: "history",
+    group: groups.look,
+    summary: "show the changes of the rules: when, by whom, from what, and what changed",
+    description: [
+      "The latest first; `active` marks the rules that are active now. With a number, one change in full, mapping by mapping. The last 100 changes are kept, with their rules in at most 64 MiB: below /var/lib/ilm/history, over boots, and for other network namespaces than the host's own below /run/ilm, as long as they have rules. `ilm rollback` returns to one. It takes root.",
+    ],
+    arguments: [new Argument("[NUMBER]", "show this change in full")],
+    options: [new Option("--limit <NUMBER>", "show at most this many changes (default: 20)")],
+    examples: [
+      { command: "ilm history", purpose: "what changed, and who changed it" },
+      { command: "ilm history 1", purpose: "one change, mapping by mapping" },
+    ],
+    task:
+      ([number], options) =>
+      async (context) =>
+        (await import("../commands/history.js")).history(
+          context,
+          options as HistoryOptions,
+          number as string | undefined,
+        ),
+  });
+  define({
+    name: "export",
+    group: groups.look,
+    summary: "print what is active as a configuration that `apply` takes",
+    description: [
+      "Services, settings and mappings, in YAML; in JSON with --json. What is published is written as mappings, and addresses from `auto` as they are. Mappings added at run time come last, below a comment.",
+    ],
+    options: [
+      new Option("--file-only", "leave out mappings that were added at run time"),
+      new Option("--runtime", "only the mappings that were added at run time, with the services"),
+      new Option("--ndjson", "one mapping on a line, which `apply` reads fastest, for many"),
+    ],
+    examples: [
+      { command: "ilm export > now.yaml", purpose: "keep what is active" },
+      { command: "ilm export --ndjson > now.ndjson", purpose: "many mappings" },
+    ],
+    task: (_operands, options) => async (context) =>
+      (await import("../commands/export.js")).exportRules(context, options as ExportOptions),
   });
   define({
     name: "listeners",

@@ -19,6 +19,7 @@ import {
 import { metricsLimitOption, metricsOption } from "./metrics-options.js";
 import type { RunOptions } from "../commands/run.js";
 import type { ApplyCommandOptions } from "../commands/apply.js";
+import type { RollbackOptions } from "../commands/rollback.js";
 import type { RemoveOptions } from "../commands/remove.js";
 import type { TimingOptions } from "./timing.js";
 import type { WaitOptions } from "./wait.js";
@@ -301,6 +302,28 @@ export function defineVerbs(define: Define): void {
           context,
           options as DrainOptions,
           destinations as string[],
+        ),
+  });
+  define({
+    name: "rollback",
+    group: groups.change,
+    summary: "make the rules of an earlier change active again",
+    description: [
+      "Without a number, those before the last change; with one, those after that change, as `ilm history` lists them: mappings of files and those added at run time, and whether ilm is off. It is a change like any other, and can be taken back itself. The files stay as they are: a running daemon applies them again when they change, or by `ilm reload`; one that starts with the text that was turned away stays with the rollback, and says so.",
+    ],
+    arguments: [new Argument("[NUMBER]", "the change whose rules are wanted")],
+    options: [dryRunOption(), waitOption(), timingOption()],
+    examples: [
+      { command: "ilm rollback", purpose: "take the last change back" },
+      { command: "ilm rollback 1 --dry-run", purpose: "what would differ from now" },
+    ],
+    task:
+      ([number], options) =>
+      async (context) =>
+        (await import("../commands/rollback.js")).rollback(
+          context,
+          options as RollbackOptions,
+          number as string | undefined,
         ),
   });
   define({

@@ -8,6 +8,7 @@ import { acquireWriterLock, removeLockFile } from "../../kernel/lock.js";
 import { netnsInode } from "../../kernel/netns.js";
 import { Pins, pinnedNamespaces } from "../../kernel/pins.js";
 import { isNetnsInUse } from "../../kernel/procfs.js";
+import { removeRuntimeHistory } from "../../kernel/state-folder.js";
 
 /**
  * Reports whether the namespace has ended. Its link then says inode number 0
@@ -55,6 +56,7 @@ export function removeEnded(others: readonly number[]): void {
       pins?.removeAll();
       pins?.close();
       removeLockFile(inode);
+      removeRuntimeHistory(inode);
     } finally {
       lock.release();
     }

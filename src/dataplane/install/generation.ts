@@ -308,6 +308,12 @@ export class Generation {
     return mapIn(this.#maps, name);
   }
 
+  /** Reads the file's mappings, as `packMappings` packed them. */
+  packedMappings(): Uint8Array {
+    const map = this.#map("source");
+    return map.readArray(map.maxEntries);
+  }
+
   /** Returns what is kept about the text that the file's part was read from. */
   text(): string | null {
     return readText(this.#map("text"));

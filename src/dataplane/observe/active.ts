@@ -1,11 +1,12 @@
 /** Reads the active rules and what is kept about the text they were read from. */
+import { ILM_ABI_VERSION } from "../../abi/generated.js";
 import type { ActiveRules, FilePart } from "../../model/rules.js";
 import type { Revision } from "../../model/revision.js";
-import { hasFileOf, digestOfFile } from "../description.js";
+import { digestOf, digestOfFile, hasFileOf, packMappings } from "../description.js";
 import { Earlier } from "../earlier.js";
 import { layOver } from "../install/plan.js";
 import { type State, isOff } from "../install/state.js";
-import type { Active, KeptText } from "../types.js";
+import type { Active, KeptText, Snapshot } from "../types.js";
 
 /** Returns the active rules and their state, or null when nothing is loaded. */
 export function activeOf(state: State): Active | null {
@@ -24,6 +25,23 @@ export function activeOf(state: State): Active | null {
     earlierFormat: current instanceof Earlier ? current.format : null,
     strangerPolicy: current.description.strangerPolicy ?? "report",
   };
+}
+
+/** Returns the active rules to be kept, or null when nothing is loaded. */
+export function snapshotOf(state: State): Snapshot | null {
+  const current = state.current();
+  if (current === undefined) return null;
+  const { generation, appliedAt, rules } = current.description;
+  const format = ILM_ABI_VERSION;
+  const same = { format, generation, appliedAt, off: isOff(current), rules };
+  if (current instanceof Earlier) {
+    const { file, sources } = rules;
+    const fileDigest = digestOfFile(sources, file.read());
+    const digest = digestOf(fileDigest, rules);
+    return { ...same, fileDigest, digest, packed: () => packMappings(file.read().mappings) };
+  }
+  const { fileDigest, digest } = current.description;
+  return { ...same, fileDigest, digest, packed: () => current.generation.packedMappings() };
 }
 
 /** Returns what is kept about the text that the active file's part was read from, or null. */

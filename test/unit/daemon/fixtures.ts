@@ -14,11 +14,12 @@ import type {
   FlowCount,
   Active,
   KeptText,
+  Snapshot,
   ObservedDecision,
   Watching,
 } from "../../../src/dataplane/types.js";
 import { SummedCounters } from "../../../src/dataplane/observe/counting.js";
-import { digestOfFile } from "../../../src/dataplane/description.js";
+import { digestOf, digestOfFile, packMappings } from "../../../src/dataplane/description.js";
 import {
   parseAddress,
   parsePrefix,
@@ -330,6 +331,15 @@ export class FakeDataPlane implements DataPlane {
 
   digestOf(): string {
     return "";
+  }
+
+  snapshot(): Snapshot | null {
+    if (this.#active === null) return null;
+    const { generation, appliedAt, off, rules } = this.#active;
+    const fileDigest = digestOfFile(rules.sources, rules.file.read());
+    const digest = digestOf(fileDigest, rules);
+    const packed = (): Uint8Array => packMappings(rules.file.read().mappings);
+    return { format: 0, generation, appliedAt, off, rules, fileDigest, digest, packed };
   }
 
   keepText(_: ActiveRules, text: string): void {

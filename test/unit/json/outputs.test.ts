@@ -8,7 +8,8 @@ import type { Field, Shape } from "../../../src/json/shape.js";
 import { pathsOf } from "../../support/conforms.js";
 
 /** What they print is no JSON, or JSON that something else describes. */
-const withoutShape = ["schema", "completion"];
+/** What these print is a configuration, a schema or a script, also with `--json`. */
+const withoutShape = ["schema", "completion", "export"];
 
 const { commands } = describeCommands(buildProgram(() => Promise.resolve()));
 

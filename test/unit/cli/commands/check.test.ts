@@ -66,14 +66,16 @@ test("500 warnings of a kind are one, with a count and the first names; JSON has
     (port) => `  - { name: m${port}, port: ${port}, on: 127.0.2.0/24, to: "127.0.2.7:${port}" }\n`,
   );
   const file = put("rules.yaml", `version: 1\nmappings:\n${many.join("")}`);
-  const { out, err } = await world.end(false, checking({ file }));
+  const { out, err } = await world.end(false, checking({ file: [file] }));
   expect(out).toBe("OK: 0 services, 500 mappings, 500 warnings\n");
   expect(err.split("\n")).toEqual([
     expect.stringMatching(/^ilm: .*rules\.yaml:3:\d+: warning: /),
     `  and 499 more like it: ${file}:4, ${file}:5, ${file}:6 and 496 more (--json has all)`,
     "",
   ]);
-  const json = (await world.json("check", checking({ file }))) as { readonly problems: unknown[] };
+  const json = (await world.json("check", checking({ file: [file] }))) as {
+    readonly problems: unknown[];
+  };
   expect(json.problems).toHaveLength(500);
 });
 

@@ -136,6 +136,9 @@ export class World {
       const generation = dataPlane.active()?.generation ?? 0;
       return { ...switched(generation, dataPlane.setOff(off), off), by };
     }
+    if (change.kind === "rollback") {
+      return { ...nothingActive, generation: dataPlane.active()?.generation ?? 0, by };
+    }
     const before = dataPlane.active()?.rules ?? noActiveRules;
     const after = rulesAfter(before, change);
     const result = dataPlane.apply(after);

@@ -1,0 +1,58 @@
+/** `ilm export`: prints what is active as a configuration that `apply` takes. */
+import { type Exported, type ExportFormat, writeConfiguration } from "../../config/export.js";
+import { IlmError } from "../../errors.js";
+import { readRules } from "../../model/rules.js";
+import { count } from "../../words/text.js";
+import type { Context } from "../shell/context.js";
+import { needActive, withDataPlane } from "../shell/with-data-plane.js";
+
+export interface ExportOptions {
+  /** Only the mappings of files. */
+  readonly fileOnly?: boolean;
+  /** Only the mappings that were added at run time. */
+  readonly runtime?: boolean;
+  /** One mapping on a line, for many. */
+  readonly ndjson?: boolean;
+}
+
+/** `apply` reads at most this much YAML, in characters. */
+const YAML_MAX = 16 * 1024 * 1024;
+
+export async function exportRules(context: Context, options: ExportOptions): Promise<void> {
+  const { fileOnly = false, runtime: runtimeOnly = false, ndjson = false } = options;
+  if (fileOnly && runtimeOnly) {
+    throw new IlmError("USAGE", "--file-only and --runtime leave nothing together", {
+      remedy: "Give one of them, or none for all mappings.",
+    });
+  }
+  const format: ExportFormat = ndjson ? "ndjson" : context.json ? "json" : "yaml";
+  await withDataPlane(context, async (dataPlane) => {
+    const { file, runtime: all } = readRules(needActive(dataPlane).rules);
+    // What was added for some time ends by itself.
+    const runtime = all.filter(({ until }) => until === undefined);
+    const { mappings, ...head } = file;
+    const exported: Exported = {
+      head,
+      parts: [
+        { title: "", mappings: runtimeOnly ? [] : mappings },
+        { title: "added at run time", mappings: fileOnly ? [] : runtime },
+      ],
+    };
+    let length = 0;
+    for (const piece of writeConfiguration(exported, format)) {
+      length += piece.length;
+      context.write(piece);
+      if (context.isBehind()) await context.caughtUp();
+    }
+    if (format === "yaml" && length > YAML_MAX) {
+      context.note(
+        "note: this is more YAML than `apply` reads (16 MiB); --ndjson is what it reads fastest\n",
+      );
+    }
+    if (runtime.length > 0 && !fileOnly && !runtimeOnly) {
+      context.note(
+        `note: it has ${count(runtime.length, "mapping")} that \`ilm add\` added, as the file's: before you apply it here, remove them (\`ilm remove\`), or leave them out (--file-only)\n`,
+      );
+    }
+  });
+}

@@ -1,0 +1,162 @@
+/** `ilm history`: lists the changes of the rules, or shows one in full. */
+import type { Entry } from "../../control/history/entry.js";
+import { parseLimit } from "../../daemon/chosen.js";
+import type { DataPlane } from "../../dataplane/types.js";
+import { IlmError } from "../../errors.js";
+import type { ChangeJson, HistoryEntryJson, HistoryJson } from "../../json/history.js";
+import { published } from "../../json/published.js";
+import { noActiveRules, readRules } from "../../model/rules.js";
+import { listSources } from "../../model/sources.js";
+import { describeChange } from "../../words/change.js";
+import { count, indent, printable } from "../../words/text.js";
+import {
+  describeDifference,
+  differenceOf,
+  differenceShape,
+  type Difference,
+} from "../render/difference.js";
+import { print, type Colours, type Context } from "../shell/context.js";
+import { withDataPlane } from "../shell/with-data-plane.js";
+
+export interface HistoryOptions {
+  /** How many changes to show at most. */
+  readonly limit?: string;
+}
+
+const SHOWN = 20;
+
+export async function history(
+  context: Context,
+  options: HistoryOptions,
+  number: string | undefined,
+): Promise<void> {
+  const limit =
+    options.limit === undefined ? SHOWN : parseLimit(options.limit, "--limit", "changes");
+  const wanted = number === undefined ? null : parseChange(number);
+  await withDataPlane(context, async (dataPlane) => {
+    if (wanted === null) await showAll(context, dataPlane, limit);
+    else await showOne(context, dataPlane, wanted);
+  });
+}
+
+/** Parses the number of a change. Throws USAGE. */
+export function parseChange(text: string): number {
+  if (/^[1-9]\d{0,14}$/.test(text)) return Number(text);
+  throw new IlmError("USAGE", `${JSON.stringify(text)} is not the number of a change`, {
+    remedy: "`ilm history` lists the changes with their numbers.",
+  });
+}
+
+async function showAll(context: Context, dataPlane: DataPlane, limit: number): Promise<void> {
+  const { HistoryStore } = await import("../../control/history/store.js");
+  const { entryOf } = await import("../../control/history/record.js");
+  const active = dataPlane.snapshot();
+  const json = HistoryStore.read(dataPlane, (store): HistoryJson => {
+    const current = entryOf(store, active)?.number ?? null;
+    const all = [...(store?.entries() ?? [])];
+    const shown = all.slice(0, limit);
+    return {
+      changes: shown.map((entry) => shapeOf(entry, current, isKept(entry))),
+      more: all.length - shown.length,
+      unrecorded: active !== null && current === null,
+    };
+    function isKept({ rules }: Entry): boolean {
+      return rules !== null && store?.has(rules.fileDigest) === true;
+    }
+  });
+  await print(context, published<HistoryJson>()(json), () => render(json, context.colours));
+}
+
+function shapeOf(entry: Entry, current: number | null, kept: boolean): ChangeJson {
+  const { number, time, cause, author, generation, before, to, difference, mappings, off } = entry;
+  const sources = entry.rules?.sources ?? [];
+  const same = { number, time, cause, author, sources, generation, before, to };
+  return { ...same, difference, mappings, off, active: number === current, kept };
+}
+
+function render({ changes, more, unrecorded }: HistoryJson, colours: Colours): string {
+  if (changes.length === 0) return "no change was recorded\n";
+  const note = unrecorded
+    ? `${colours.yellow("note")}: the active rules are in no entry: their writer was killed, or is another version of ilm; the next change records them\n`
+    : "";
+  const rest =
+    more > 0 ? `and ${count(more, "earlier change")}: --limit ${changes.length + more}\n` : "";
+  return note + changes.map((change) => describe(change, colours)).join("") + rest;
+}
+
+/** Describes a change in two or three lines. */
+function describe(change: ChangeJson, colours: Colours): string {
+  const { number, time, cause, to, generation, difference, mappings, off, active, kept } = change;
+  const { sources } = change;
+  const what = to === null ? describeCause(cause) : `rollback to ${to}`;
+  const states = [
+    ...(active ? [colours.green("active")] : []),
+    ...(off ? [colours.yellow("off")] : []),
+    ...(kept || generation === null ? [] : ["not kept"]),
+  ];
+  const marks = states.length === 0 ? "" : ` (${states.join(", ")})`;
+  const when = time.replace("T", " ").replace(/\.\d+Z$/, "Z");
+  const lines = [
+    `by ${describeAuthor(change.author)}`,
+    generation === null
+      ? "nothing is active after it"
+      : `generation ${generation}: ${describeChange(mappings, difference)}`,
+    ...(sources.length === 0 ? [] : [`from ${printable(listSources(sources))}`]),
+  ];
+  return `${colours.bold(String(number))}  ${when}  ${what}${marks}\n${indent(`${lines.join("\n")}\n`, 4)}`;
+}
+
+function describeCause(cause: ChangeJson["cause"]): string {
+  switch (cause) {
+    case "file":
+      return "the file changed";
+    case "start":
+      return "the daemon started";
+    case "found":
+      return "found active";
+    default:
+      return cause;
+  }
+}
+
+/** Formats who made a change: `root (login alice), deploy.service: ilm apply -f x.yaml`. */
+function describeAuthor({ user, uid, login, unit, command, pid }: ChangeJson["author"]): string {
+  const name = user === String(uid) ? `user ${uid}` : `${user} (${uid})`;
+  const from = login === null || login === user ? "" : `, logged in as ${login}`;
+  const place = unit === null ? "" : `, ${unit}`;
+  return printable(`${name}${from}${place}: ${command === "" ? `process ${pid}` : command}`);
+}
+
+async function showOne(context: Context, dataPlane: DataPlane, number: number): Promise<void> {
+  const { HistoryStore } = await import("../../control/history/store.js");
+  const { entryOf } = await import("../../control/history/record.js");
+  const { rulesIfKept } = await import("../../control/history/roll-back.js");
+  const active = dataPlane.snapshot();
+  const { change, sides } = HistoryStore.read(dataPlane, (store) => {
+    const entry = store?.entry(number) ?? null;
+    if (store === undefined || entry === null) {
+      throw new IlmError("NOT_FOUND", `the history has no change ${number}`, {
+        remedy: "`ilm history` lists the changes.",
+      });
+    }
+    const current = entryOf(store, active)?.number ?? null;
+    const kept = entry.rules !== null && store.has(entry.rules.fileDigest);
+    const previous = entry.before === null ? null : store.entry(entry.before);
+    const isFirst = entry.before === null || previous?.digest === null;
+    const before = isFirst ? noActiveRules : previous && rulesIfKept(store, previous, active);
+    const after = entry.digest === null ? noActiveRules : rulesIfKept(store, entry, active);
+    return { change: shapeOf(entry, current, kept), sides: before && after && { before, after } };
+  });
+  const difference: Difference | null =
+    sides && (await differenceOf(readRules(sides.before), readRules(sides.after)));
+  const rules = difference && differenceShape(difference);
+  await print(
+    context,
+    published<HistoryEntryJson>()({ change, rules }),
+    () =>
+      describe(change, context.colours) +
+      (difference === null
+        ? "the rules before or after it are not kept any more\n"
+        : describeDifference(difference, context.colours)),
+  );
+}

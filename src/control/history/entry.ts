@@ -1,0 +1,59 @@
+/** An entry of the history of changes, as its file has it. */
+import type { Author } from "../../kernel/author.js";
+import type { CauseKind } from "../../model/causes.js";
+import type { Drained } from "../../model/drained.js";
+import type { Mapping } from "../../model/mapping.js";
+import type { FileHead } from "../../model/rules.js";
+import type { ChangeSummary } from "../../rules/summary.js";
+
+/** The version of the form of an entry. Fields are only added to it. */
+export const ENTRY_VERSION = 1;
+
+/** The rules after a change, but for the file's mappings, which lie in a file of their own. */
+export interface KeptRules {
+  /** The paths that the file's part was read from. */
+  readonly sources: readonly string[];
+  readonly head: FileHead;
+  readonly runtime: readonly Mapping[];
+  /** What is drained; absent for nothing. */
+  readonly drained?: readonly Drained[];
+  /** The number of the file's mappings. */
+  readonly count: number;
+  /** The digest of the file's part, by which its mappings are found. */
+  readonly fileDigest: string;
+}
+
+/** Files whose text was turned away by a rollback: it is not applied again by itself. */
+export interface HeldText {
+  readonly sources: readonly string[];
+  readonly digest: string;
+}
+
+export interface Entry {
+  readonly version: number;
+  /** From 1 on; a number is never given twice. */
+  readonly number: number;
+  /** When the change was made: ISO 8601, UTC. */
+  readonly time: string;
+  readonly cause: CauseKind;
+  readonly author: Author;
+  /** The cookie of the network namespace, in decimal: numbers of namespaces are given again. */
+  readonly netns: string;
+  /** The generation after the change; null when nothing is active. */
+  readonly generation: number | null;
+  readonly appliedAt: string | null;
+  /** The state format of the version of ilm that made it. */
+  readonly format: number;
+  /** The entry of what was active before; null when there was nothing. */
+  readonly before: number | null;
+  /** For a rollback: the entry whose rules became active again. */
+  readonly to: number | null;
+  readonly difference: ChangeSummary | null;
+  /** The number of mappings after the change. */
+  readonly mappings: number;
+  readonly off: boolean;
+  /** The digest of all rules; null when nothing is active. */
+  readonly digest: string | null;
+  readonly rules: KeptRules | null;
+  readonly held: readonly HeldText[];
+}

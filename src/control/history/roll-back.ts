@@ -1,0 +1,185 @@
+/** Finds the rules that a rollback makes active again, and makes them active. */
+import { createHash } from "node:crypto";
+import { nothingActive, type ChangeResult } from "../../api/result.js";
+import { digestOfFile, isUndecodable, unreadFile } from "../../dataplane/description.js";
+import type { ApplyOptions, DataPlane, Snapshot } from "../../dataplane/types.js";
+import { IlmError } from "../../errors.js";
+import { bootSeconds } from "../../kernel/boot-time.js";
+import { hasEnded } from "../../model/mapping.js";
+import type { ActiveRules } from "../../model/rules.js";
+import type { RollbackChange } from "../../rules/change.js";
+import type { Entry, HeldText } from "./entry.js";
+import { entryOf, type Cause, type Recorded } from "./record.js";
+import { HistoryStore } from "./store.js";
+
+/** What a rollback leads to. */
+export interface Target {
+  readonly entry: Entry;
+  readonly rules: ActiveRules;
+  readonly off: boolean;
+}
+
+/**
+ * Finds what to roll back to: an entry by its number, or with null what was active before the last
+ * change. Throws NOT_FOUND.
+ */
+export function findTarget(dataPlane: Recorded, number: number | null): Target {
+  const active = dataPlane.snapshot();
+  return HistoryStore.read(dataPlane, (store) => {
+    if (store === undefined) throw nothing("there is no history of changes yet");
+    const entry = store.entry(number ?? numberBefore(store, active));
+    if (entry === null) {
+      throw nothing(`the history has no change ${number ?? "before the last one any more"}`);
+    }
+    return { entry, off: entry.off, rules: rulesOf(store, entry, active) };
+  });
+}
+
+function nothing(message: string, remedy = "`ilm history` lists the changes."): IlmError {
+  return new IlmError("NOT_FOUND", message, { remedy });
+}
+
+function numberBefore(store: HistoryStore, active: Snapshot | null): number {
+  const [last] = store.entries();
+  const current = active === null ? last : (entryOf(store, active) ?? undefined);
+  // What is active came after all of the history: the last entry is what was before.
+  if (current === undefined && last !== undefined) return last.number;
+  const before = current?.before ?? null;
+  if (before !== null) return before;
+  throw nothing("before the last change, nothing was active");
+}
+
+/** Returns the rules of an entry; those of the active file are the very object. */
+function rulesOf(store: HistoryStore, entry: Entry, active: Snapshot | null): ActiveRules {
+  const { number, rules } = entry;
+  if (rules === null) {
+    throw nothing(`after change ${number}, nothing was active`);
+  }
+  const { sources, head, count, fileDigest, drained } = rules;
+  const now = bootSeconds();
+  const runtime = rules.runtime.filter((mapping) => !hasEnded(mapping, now));
+  const beside = { sources, runtime, ...(drained !== undefined && { drained }) };
+  if (active?.fileDigest === fileDigest) {
+    return { ...beside, file: active.rules.file };
+  }
+  const packed = store.packed(fileDigest);
+  const lost = (): IlmError =>
+    nothing(
+      `the mappings of change ${number} are not kept any more`,
+      "`ilm history` says which changes can be returned to.",
+    );
+  if (packed === undefined) throw lost();
+  const file = unreadFile(head, count, () => packed);
+  try {
+    // A power failure may have left less than was written.
+    if (digestOfFile(sources, file.read()) !== fileDigest) throw lost();
+  } catch (error) {
+    if (isUndecodable(error)) throw lost();
+    throw error;
+  }
+  return { ...beside, file };
+}
+
+/** Returns the rules of an entry, or null when they are not kept. */
+export function rulesIfKept(
+  store: HistoryStore,
+  entry: Entry,
+  active: Snapshot | null,
+): ActiveRules | null {
+  try {
+    return rulesOf(store, entry, active);
+  } catch (error) {
+    if (error instanceof IlmError && error.code === "NOT_FOUND") return null;
+    throw error;
+  }
+}
+
+/** Returns the rules of an entry. Throws NOT_FOUND when they are not kept. */
+export function rulesOfEntry(dataPlane: Recorded, entry: Entry): ActiveRules {
+  const active = dataPlane.snapshot();
+  return HistoryStore.read(dataPlane, (store) => {
+    if (store === undefined) throw nothing("there is no history of changes any more");
+    return rulesOf(store, entry, active);
+  });
+}
+
+/** Finds what a rollback leads to and what it turns away. Throws NOT_FOUND. */
+export async function makeReady(
+  dataPlane: DataPlane,
+  { to }: RollbackChange,
+): Promise<{ readonly target: Target; readonly noted: Required<Pick<Cause, "to" | "held">> }> {
+  const target = findTarget(dataPlane, to);
+  const held = await textsToHold(dataPlane.snapshot(), target);
+  return { target, noted: { to: target.entry.number, held } };
+}
+
+/** Makes the rules of a target active. The caller holds the writer's lock. */
+export function applyTarget(
+  dataPlane: DataPlane,
+  { rules, off }: Target,
+  options: ApplyOptions,
+): ChangeResult {
+  const result: ChangeResult = { ...nothingActive, ...dataPlane.apply(rules, options) };
+  const switched = result.off !== off && dataPlane.setOff(off);
+  return { ...result, off, changed: result.changed || switched };
+}
+
+/**
+ * Returns the texts that a rollback turns away: those of the files that what was active came from,
+ * and of those that it comes from now. Returns none when the file's part stays as it is.
+ */
+async function textsToHold(
+  active: Snapshot | null,
+  { rules: { sources, file } }: Target,
+): Promise<readonly HeldText[]> {
+  if (active?.rules.file === file) return [];
+  const all = [active?.rules.sources ?? [], sources].filter((paths) => paths.length > 0);
+  const known = new Map(all.map((paths) => [JSON.stringify(paths), paths]));
+  const held: HeldText[] = [];
+  for (const paths of known.values()) {
+    const digest = await digestOfTexts(paths);
+    if (digest !== null) held.push({ sources: paths, digest });
+  }
+  return held;
+}
+
+/** Digests what the files have now; null when they cannot be read. */
+async function digestOfTexts(paths: readonly string[]): Promise<string | null> {
+  const { readFiles } = await import("../../config/read.js");
+  try {
+    const { files, problems } = await readFiles(paths, { filesOnly: true });
+    if (problems.length > 0) return null;
+    const hash = createHash("sha512-256");
+    for (const { name, bytes } of files) hash.update(`${name}\0${bytes.length}\0`).update(bytes);
+    return hash.digest("hex");
+  } catch (error) {
+    if (error instanceof IlmError && error.code === "UNAVAILABLE") return null;
+    throw error;
+  }
+}
+
+/** Returns the rollback that is active, or was when the host went down; null when none is. */
+export function activeRollback(dataPlane: Recorded): Entry | null {
+  const active = dataPlane.snapshot();
+  const entry = HistoryStore.read(dataPlane, (store) => {
+    const [last] = store?.entries() ?? [];
+    return active === null ? last : entryOf(store, active);
+  });
+  return entry?.cause === "rollback" ? entry : null;
+}
+
+/**
+ * Returns the active rollback when it turned away the text that these files still have; null
+ * otherwise.
+ */
+export async function heldFor(
+  dataPlane: Recorded,
+  sources: readonly string[],
+): Promise<Entry | null> {
+  const entry = activeRollback(dataPlane);
+  if (entry === null) return null;
+  const wanted = JSON.stringify(sources);
+  const held = entry.held.find((one) => JSON.stringify(one.sources) === wanted);
+  if (held === undefined) return null;
+  return (await digestOfTexts(sources)) === held.digest ? entry : null;
+}

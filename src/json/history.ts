@@ -1,0 +1,108 @@
+/** What `ilm history` and `ilm rollback` print with `--json`. */
+import { causes } from "../model/causes.js";
+import { named, performed } from "./change.js";
+import { timing } from "./common.js";
+import { difference } from "./diff.js";
+import {
+  boolean,
+  field,
+  integer,
+  list,
+  nullable,
+  object,
+  oneOf,
+  text,
+  type Fields,
+  type Of,
+} from "./shape.js";
+
+const author = object(
+  {
+    pid: field(integer, "The process."),
+    uid: field(integer, "Its user."),
+    user: field(text, "The name of that user, or the number when it has none."),
+    login: field(
+      nullable(text),
+      "The user who logged in, before sudo or su; null when it came from no login.",
+    ),
+    unit: field(nullable(text), "The systemd service that it ran in; null for none."),
+    command: field(text, "Its command line; empty when it could not be read."),
+  },
+  "author",
+);
+
+const change = {
+  number: field(integer, "Its number, from 1, for `ilm rollback`."),
+  time: field(text, "When it was made: ISO 8601, UTC."),
+  cause: field(
+    oneOf(...causes),
+    "What led to it. `file`: the followed file changed. `start`: a daemon started. `reload`: a user asked the daemon to read its file. `found`: rules that were active, and in no entry, when the next change was made.",
+  ),
+  author: field(
+    author,
+    "Who made it: the process that ran the command, also when the daemon made the change for it.",
+  ),
+  sources: field(list(text), "The paths that the rules after it were read from."),
+  generation: field(
+    nullable(integer),
+    "The number of the rules after it; null when nothing was active.",
+  ),
+  before: field(
+    nullable(integer),
+    "The change after which the rules were those before this one; null when there were none.",
+  ),
+  to: field(
+    nullable(integer),
+    "For a rollback, the change whose rules are active again; otherwise null.",
+  ),
+  difference: field(
+    nullable(
+      object(
+        {
+          added: field(named, "Mappings that were new."),
+          removed: field(named, "Mappings that went."),
+          changed: field(named, "Mappings that became different."),
+        },
+        "difference",
+      ),
+    ),
+    "What it did to the mappings; null when it changed none.",
+  ),
+  mappings: field(integer, "How many mappings were active after it."),
+  off: field(boolean, "True when they were switched off (`ilm off`)."),
+  active: field(boolean, "True for the rules that are active now; at most one is."),
+  kept: field(
+    boolean,
+    "True when `ilm rollback` can return to it: its rules are kept, and something was active.",
+  ),
+} as const satisfies Fields;
+
+const changeShape = object(change, "change");
+
+export const history = object({
+  changes: field(list(changeShape), "The changes, the latest first."),
+  more: field(integer, "How many earlier ones are not shown."),
+  unrecorded: field(
+    boolean,
+    "True when what is active is in no entry: its writer was killed, or is another version of ilm.",
+  ),
+});
+
+export const historyEntry = object({
+  change: field(changeShape, "The change."),
+  rules: field(
+    nullable(difference),
+    "What it changed, mapping by mapping; null when the rules before or after it are not kept.",
+  ),
+});
+
+export const rolledBack = object({
+  ...performed,
+  to: field(integer, "The change whose rules are active again."),
+  timing: field(timing, "What was done, in its order."),
+});
+
+export type HistoryJson = Of<typeof history>;
+export type HistoryEntryJson = Of<typeof historyEntry>;
+export type ChangeJson = Of<typeof changeShape>;
+export type RolledBackJson = Of<typeof rolledBack>;

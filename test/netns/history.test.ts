@@ -1,0 +1,324 @@
+/**
+ * `ilm history` and `ilm rollback`: each way to change the rules is an entry, and what was active
+ * before comes back, for real clients, with and without `ilm run`.
+ */
+import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { beforeEach, describe, expect, test } from "vitest";
+import type { HistoryEntryJson, HistoryJson } from "../../src/json/history.js";
+import { useNetwork } from "../support/network.js";
+import { address, answersOn, useApp } from "../support/one-app.js";
+import { ilmCommand, lockRoot } from "../support/paths.js";
+import { eventually } from "../support/process.js";
+
+const network = useNetwork();
+
+useApp(network);
+
+beforeEach(async () => {
+  await network.server.echo("second", [["tcp", "127.0.1.11", 6000]]);
+});
+
+/** Ports that lead to the first daemon, and to the second one. */
+function rules(first: readonly number[], second: readonly number[] = []): string {
+  const line = (port: number, name: string): string =>
+    `  - { port: ${port}, to: "${name}:6000" }\n`;
+  const lines = [
+    ...first.map((port) => line(port, "app")),
+    ...second.map((port) => line(port, "b")),
+  ];
+  return `version: 1\nservices:\n  app: { address: 127.0.1.10 }\n  b: { address: 127.0.1.11 }\nmappings:\n${lines.join("")}`;
+}
+
+async function history(): Promise<HistoryJson> {
+  return (await network.server.ilmDone(["history", "--json"])).json() as HistoryJson;
+}
+
+/** What led to the changes, the latest first, with what each did. */
+async function story(): Promise<string[]> {
+  const { changes } = await history();
+  return changes.map(({ cause, difference }) => {
+    if (difference === null) return cause;
+    const { added, removed, changed } = difference;
+    return `${cause} +${added.count} -${removed.count} ~${changed.count}`;
+  });
+}
+
+async function answersBy(name: string, port: number): Promise<void> {
+  await eventually(`${name} answers on port ${port}`, async () =>
+    (await network.client.who("tcp", address, port)) === name ? true : null,
+  );
+}
+
+function folder(): string {
+  return `${lockRoot}/history-${network.server.inode}`;
+}
+
+describe("the history", () => {
+  test("has each change that commands make, who made it, and which is active", async () => {
+    const { server } = network;
+    const file = server.file(rules([7000]));
+    await server.ilmDone(["apply", "-f", file]);
+    await server.ilmDone(["add", "tcp:7100=127.0.1.11:6000"]);
+    await server.ilmDone(["add", "tcp:7100=127.0.1.11:6000"]);
+    await server.ilmDone(["remove", "tcp:7100"]);
+    await server.ilmDone(["off"]);
+    await server.ilmDone(["on"]);
+    await server.ilmDone(["apply", "--replace", "tcp:7200=127.0.1.10:6000"]);
+    expect(await story()).toEqual([
+      "apply +1 -1 ~0",
+      "on",
+      "off",
+      "remove +0 -1 ~0",
+      "add +1 -0 ~0",
+      "apply +1 -0 ~0",
+    ]);
+    const { changes, unrecorded } = await history();
+    expect(unrecorded).toBe(false);
+    expect(changes.map(({ active }) => active)).toEqual([true, false, false, false, false, false]);
+    expect(changes.map(({ before }) => before)).toEqual([5, 4, 3, 2, 1, null]);
+    expect(changes[4]).toMatchObject({
+      number: 2,
+      generation: 2,
+      mappings: 2,
+      sources: [file],
+      difference: { added: { names: ["tcp:7100"] } },
+      author: { uid: 0, user: "root" },
+    });
+    expect(changes[4]?.author.command).toMatch(/^ilm add tcp:7100=127.0.1.11:6000/);
+    const text = (await server.ilmDone(["history", "--limit", "2"])).stdout;
+    expect(text).toMatch(/^6 {2}\S+ \S+Z {2}apply \(active\)\n {4}by root \(0\)/);
+    expect(text).toContain("and 4 earlier changes: --limit 6\n");
+    const one = (await server.ilmDone(["history", "6", "--json"])).json() as HistoryEntryJson;
+    expect(one.rules?.added.map(({ name }) => name)).toEqual(["tcp:7200"]);
+    expect(one.rules?.removed.map(({ name }) => name)).toEqual(["tcp:7000"]);
+    expect((await server.ilm(["history", "7"])).status).toBe(1);
+    await server.ilmDone(["unload"]);
+    // With the rules of a namespace that is not the host's own, its history ends.
+    expect(readdirSync(lockRoot)).not.toContain(`history-${server.inode}`);
+  });
+
+  test("has the changes that run makes, by whoever asked for them", async () => {
+    const { server } = network;
+    const file = server.file(rules([7000]));
+    const run = await server.startRun(["-f", file]);
+    writeFileSync(file, rules([7001]));
+    await answersOn(network, 7001);
+    await server.ilmDone(["add", "tcp:7100=127.0.1.11:6000"]);
+    writeFileSync(`${file}.next`, rules([7001, 7002]));
+    renameSync(`${file}.next`, file);
+    await server.ilmDone(["reload"]);
+    await server.ilmDone(["rollback"]);
+    const [last, reload, add, changed, start] = (await history()).changes;
+    expect(start?.cause).toBe("start");
+    expect(start?.author.command).toMatch(/^ilm run/);
+    expect(changed?.cause).toBe("file");
+    expect(changed?.author.pid).toBe(start?.author.pid);
+    expect(add?.cause).toBe("add");
+    expect(add?.author.command).toMatch(/^ilm add/);
+    expect(["file", "reload"]).toContain(reload?.cause);
+    expect(last).toMatchObject({ cause: "rollback", to: 3 });
+    expect(last?.author.command).toMatch(/^ilm rollback/);
+    await run.stop("SIGTERM");
+  });
+
+  test("names what another writer activated when the next change is made, and goes back to it", async () => {
+    const { server } = network;
+    await server.ilmDone(["apply", "-f", server.file(rules([7000]))]);
+    rmSync(folder(), { recursive: true });
+    expect(await history()).toMatchObject({ changes: [], unrecorded: true });
+    expect((await server.ilmDone(["history"])).text).toContain("no change was recorded");
+    await server.ilmDone(["add", "tcp:7100=127.0.1.11:6000"]);
+    expect(await story()).toEqual(["add +1 -0 ~0", "found"]);
+    await answersBy("second", 7100);
+    await server.ilmDone(["rollback"]);
+    expect(await network.client.who("tcp", address, 7100)).toBe("ECONNREFUSED");
+    await answersOn(network, 7000);
+  });
+
+  test("that cannot be written is a warning, and the change is made", async () => {
+    const { server } = network;
+    writeFileSync(folder(), "");
+    const applied = await server.ilmDone(["apply", "-f", server.file(rules([7000]))]);
+    expect(applied.stderr).toContain("the change is not in the history: ");
+    await answersOn(network, 7000);
+    expect((await server.ilmDone(["status"])).text).toContain("history of changes cannot be read");
+    rmSync(folder());
+    // A file that was cut short is no entry, and one of a writer that was killed is none yet.
+    mkdirSync(folder(), { mode: 0o700 });
+    writeFileSync(`${folder()}/change-7-none.json`, '{"version":1,');
+    writeFileSync(`${folder()}/.change-8-none.json.new`, "{");
+    await server.ilmDone(["add", "tcp:7100=127.0.1.11:6000"]);
+    expect((await history()).changes.map(({ number }) => number)).toEqual([9, 8]);
+  });
+});
+
+describe("a rollback", () => {
+  test("brings the dials back to the daemon before, also a far one, and is taken back itself", async () => {
+    const { server } = network;
+    const file = server.file(rules([7000]));
+    await server.ilmDone(["apply", "-f", file]);
+    await server.ilmDone(["add", "tcp:7100=127.0.1.10:6000"]);
+    writeFileSync(file, rules([], [7000]));
+    await server.ilmDone(["apply", "-f", file]);
+    await answersBy("second", 7000);
+    const dry = await server.ilmDone(["rollback", "--dry-run"]);
+    expect(dry.stdout).toContain("127.0.1.11:6000 -> 127.0.1.10:6000");
+    await answersBy("second", 7000);
+    const back = await server.ilmDone(["rollback"]);
+    expect(back.stdout).toContain("rolled back to change 2\n");
+    expect(back.stdout).toContain("2 mappings, +0 -0 ~1\n  ~ tcp:7000\n");
+    await answersBy("app", 7000);
+    await answersBy("app", 7100);
+    expect((await server.ilmDone(["status"])).stdout).toContain(
+      `rolled back to change 2: ${file} is applied again when it changes`,
+    );
+    await server.ilmDone(["rollback"]);
+    await answersBy("second", 7000);
+    await server.ilmDone(["rollback", "1"]);
+    await answersBy("app", 7000);
+    expect(await network.client.who("tcp", address, 7100)).toBe("ECONNREFUSED");
+    await server.ilmDone(["off"]);
+    await server.ilmDone(["rollback"]);
+    await answersBy("app", 7000);
+    for (const [args, said] of [
+      [["rollback", "99"], "the history has no change 99"],
+      [["rollback", "x"], '"x" is not the number of a change'],
+    ] as const) {
+      expect((await server.ilm(args)).text).toContain(said);
+    }
+  });
+
+  test("to before the first change is refused, and so is one without a history", async () => {
+    const { server } = network;
+    expect((await server.ilm(["rollback"])).text).toContain("there is no history of changes yet");
+    await server.ilmDone(["apply", "-f", server.file(rules([7000]))]);
+    const refusal = await server.ilm(["rollback"]);
+    expect(refusal.status).toBe(1);
+    expect(refusal.text).toContain("before the last change, nothing was active");
+    await answersOn(network, 7000);
+  });
+
+  test("stays beside run and over its restart until the file changes, and reload applies it", async () => {
+    const { server } = network;
+    const file = server.file(rules([7000]));
+    const run = await server.startRun(["-f", file]);
+    writeFileSync(file, rules([], [7000]));
+    await answersBy("second", 7000);
+    await server.ilmDone(["rollback"]);
+    await answersBy("app", 7000);
+    // The same text once more is no change.
+    writeFileSync(file, rules([], [7000]));
+    await run.process.waitFor(({ stderr }) =>
+      stderr.split("rolled back to change 1").length > 2 ? true : null,
+    );
+    await answersBy("app", 7000);
+    expect((await run.stop("SIGTERM")).status).toBe(0);
+
+    const next = await server.startRun(["-f", file]);
+    await answersBy("app", 7000);
+    expect(next.process.stderr).toContain(`rolled back to change 1: ${file} is applied again`);
+    expect((await server.ilmDone(["status"])).stdout).toContain("rolled back to change 1");
+    await server.ilmDone(["reload"]);
+    await answersBy("second", 7000);
+    await server.ilmDone(["rollback"]);
+    await answersBy("app", 7000);
+    writeFileSync(file, rules([7001], [7000]));
+    await answersBy("second", 7000);
+    await answersBy("app", 7001);
+    expect((await server.ilmDone(["status"])).stdout).not.toContain("rolled back");
+    await next.stop("SIGTERM");
+  });
+});
+
+describe("over a boot of the host", () => {
+  /** Runs commands as the only ones of a host: its first process is in the namespace. */
+  async function boot(...lines: readonly string[]): Promise<string> {
+    const { server } = network;
+    const state = `${server.folder}/state`;
+    mkdirSync(state, { recursive: true, mode: 0o700 });
+    const script = [
+      "set -e",
+      "mount -t bpf bpf /sys/fs/bpf",
+      `mount -t tmpfs -o mode=755 tmpfs ${lockRoot}`,
+      `export STATE_DIRECTORY=${state}`,
+      `ilm() { ${ilmCommand} "$@"; }`,
+      ...lines,
+    ].join("\n");
+    const unshare = ["unshare", "--pid", "--fork", "--mount-proc", "--mount", "--kill-child"];
+    return await server.must([...unshare, "sh", "-c", script], { timeout_ms: 120_000 });
+  }
+
+  const untilReady = "until ilm status --json | grep -q '\"followed\": \\['; do sleep 0.2; done";
+
+  test("it is kept, the way back is there, and a text that was turned away stays so", async () => {
+    const { server } = network;
+    const file = server.file(rules([7000]));
+    await boot(`ilm apply -f ${file}`, "ilm add tcp:7100=127.0.1.11:6000");
+    // What was added at run time ended with the boot.
+    const second = await boot(`ilm apply -f ${file}`, "ilm mappings --names", "ilm history");
+    expect(second).toContain("tcp:7000");
+    expect(second).toMatch(/^3 .* apply \(active\)\n[^]*^2 .* add\n[^]*^1 .* apply\n/m);
+    const third = await boot("ilm rollback 2", "ilm mappings --names");
+    expect(third).toContain("tcp:7100");
+
+    // A fault is taken back; the file still has it when the host starts again.
+    writeFileSync(file, rules([7001]));
+    await boot(`ilm apply -f ${file}`, "ilm rollback 2");
+    const run = `ilm run -f ${file} 2> ${server.folder}/log & ${untilReady}`;
+    const show = ["ilm mappings --names", `cat ${server.folder}/log`];
+    const booted = await boot(run, ...show);
+    expect(booted).toContain("tcp:7000\n");
+    expect(booted).toContain("tcp:7100\n");
+    expect(booted).toContain(`rolled back to change 2: ${file} is applied again when it changes`);
+    writeFileSync(file, rules([7002]));
+    expect(await boot(run, ...show)).toContain("tcp:7002\n");
+  });
+});
+
+describe("an export", () => {
+  test("is what is active: diff finds nothing, and applied elsewhere it leads to the same", async () => {
+    const { server } = network;
+    await server.ilmDone(["apply", "-f", server.file(rules([7000], [7001]))]);
+    await server.ilmDone(["add", "tcp:7100=127.0.1.11:6000"]);
+    const file = (await server.ilmDone(["export", "--file-only"])).stdout;
+    expect(await server.ilm(["diff", "-f", "-"], { input: file })).toMatchObject({
+      status: 0,
+      stdout: "unchanged\n",
+    });
+    const again = await server.ilmDone(["apply", "-f", "-"], { input: file });
+    expect(again.stdout).toContain("3 mappings, +0 -0 ~0\n");
+    const added = (await server.ilmDone(["export", "--runtime"])).stdout;
+    expect(added).toContain("mappings:\n  # added at run time\n");
+    expect(added.match(/"port"/g)).toHaveLength(1);
+    const whole = await server.ilmDone(["export"]);
+    expect(whole.stderr).toContain("it has 1 mapping that `ilm add` added");
+    const json = (await server.ilmDone(["export", "--json"])).json() as { mappings: unknown[] };
+    expect(json.mappings).toHaveLength(3);
+    for (const input of [whole.stdout, (await server.ilmDone(["export", "--ndjson"])).stdout]) {
+      await server.ilmDone(["unload"]);
+      expect((await server.ilm(["export"])).text).toContain("nothing is loaded");
+      const applied = await server.ilmDone(["apply", "-f", "-"], { input });
+      expect(applied.stdout).toContain("3 mappings, +3 -0 ~0\n");
+      await answersBy("app", 7000);
+      await answersBy("second", 7100);
+    }
+  });
+});
+
+describe("a refused file", () => {
+  test("is tried again when what it tied with is gone, without a change of the file", async () => {
+    const { server } = network;
+    const file = server.file(rules([7000]));
+    const run = await server.startRun(["-f", file]);
+    await server.ilmDone(["add", "tcp:7100=127.0.1.11:6000"]);
+    writeFileSync(file, rules([7000, 7100]));
+    await eventually("the file is refused", async () =>
+      (await server.ilm(["status"])).text.includes("was refused in its current form") ? true : null,
+    );
+    await answersBy("second", 7100);
+    await server.ilmDone(["remove", "tcp:7100"]);
+    await answersBy("app", 7100);
+    expect((await server.ilmDone(["status"])).text).not.toContain("refused");
+    await run.stop("SIGTERM");
+  });
+});
