@@ -9,6 +9,7 @@ import { conforms, pathsOf } from "../support/conforms.js";
 import { addNat, nft, removeRules } from "../support/neighbours.js";
 import { useNetwork } from "../support/network.js";
 import { lockRoot, python } from "../support/paths.js";
+import { eventually } from "../support/process.js";
 
 const network = useNetwork();
 
@@ -44,6 +45,19 @@ const redirections = `table ip people_nat {
     ip daddr 203.0.113.1 tcp dport 6005 dnat to 192.0.2.9:80
   }
 }
+`;
+
+const hanging = `
+import socket, time
+listener = socket.socket(socket.AF_INET6)
+listener.bind(("fd5e:ed00::10", 443))
+listener.listen(0)
+clients = [socket.socket(socket.AF_INET6) for _ in range(3)]
+for client in clients:
+    client.setblocking(False)
+    client.connect_ex(("fd5e:ed00::10", 443))
+print("full", flush=True)
+time.sleep(600)
 `;
 
 interface Document {
@@ -216,6 +230,23 @@ beforeAll(async () => {
   const bind = `import socket; socket.socket().bind(("127.0.1.77", 9301))`;
   await server.run([python, "-c", bind]);
   await run.process.waitForOutput(/"refusal":/);
+  // A daemon that hangs, one that comes and goes, and one that is restarted until a line has it.
+  const hangs = server.start([python, "-c", hanging]);
+  await hangs.waitForOutput(/full/);
+  const start = async (tag: string) => await server.echo(tag, [["tcp", "127.0.1.10", 81]]);
+  const gone = await start("gone");
+  await run.process.waitForOutput(/"started":\{"count":[1-9].*\n/);
+  await gone.stop();
+  await run.process.waitForOutput(/"ended":\{"count":[1-9].*\n/);
+  await look("status");
+  let current = await start("back");
+  await run.process.waitForOutput(/"served":\{"count":[1-9].*\n/);
+  await eventually("a listener was restarted", async () => {
+    await current.stop();
+    current = await start("again");
+    return /"restarted":\{"count":[1-9].*\n/.test(run.process.stderr) ? true : null;
+  });
+  await hangs.stop();
   writeFileSync(followed, rules.replace("port: 9100", "port: 91000"));
   await run.process.waitForOutput(/"code":"CONFIGURATION".*\n/);
   await look("status");
