@@ -2,6 +2,7 @@
  * What every command prints with --json has the fields that the reference publishes, and no others;
  * and each published field is printed. The demo's output is held against its shape in demo.test.ts.
  */
+import type { HistoryJson } from "../../src/json/history.js";
 import { writeFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
 import { failureOutput, outputs, type Output } from "../../src/json/outputs.js";
@@ -161,7 +162,10 @@ beforeAll(async () => {
     await look(words);
   }
   await look("apply -f", changed);
-  for (const words of ["history", "history 2", "history 8"]) await look(words);
+  const { changes } = (await server.ilmDone(["history", "--json"])).json() as HistoryJson;
+  for (const words of ["history", "history 2", `history ${changes[0]?.number ?? 0}`]) {
+    await look(words);
+  }
   await look("apply -f", file);
 
   const answers = outputOf("explain", outputs["explain"]?.[1]?.when);
