@@ -42,8 +42,8 @@ WHOLE := env ILM_SIZE=whole
 QUICK := --exclude 'test/unit/tools/**' --exclude test/unit/cli/shell/progress.test.ts test/unit/ test/netns/order.test.ts \
 	test/netns/run-time-mappings.test.ts test/netns/unload.test.ts test/fault/swaps.test.ts
 
-.PHONY: help run build test quick test-kernels unit check oracle storm faults fuzz soak daemons bench generate format install \
-	uninstall clean
+.PHONY: help run build test quick test-kernels unit check oracle storm faults fuzz soak daemons bench generate format package \
+	install uninstall clean
 
 help: ## this list
 	@echo "ilm: a private address for every daemon, and the kernel brings it its connections"
@@ -106,6 +106,10 @@ generate: build ## rewrite the generated files: ABI layouts, JSON Schema, comman
 format: setup-check ## format the TypeScript, JSON and YAML
 	@node_modules/.bin/oxfmt --write .
 
+package: setup-package build ## the Debian packages and the npm package, in dist/packages (ARGS="deb amd64")
+	@node dist/tools/package.js $(ARGS)
+	@$(OWN)
+
 install: build ## to $(DESTDIR)$(PREFIX)
 	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' tools/install.sh install
 
@@ -115,8 +119,8 @@ uninstall: ## what install put there
 clean: ## what was built (node_modules stays)
 	@rm -rf dist coverage
 
-.PHONY: setup-build setup-run setup-test setup-check setup-bench setup-kernels
-setup-build setup-run setup-test setup-check setup-bench setup-kernels: setup-%:
+.PHONY: setup-build setup-run setup-test setup-check setup-bench setup-kernels setup-package
+setup-build setup-run setup-test setup-check setup-bench setup-kernels setup-package: setup-%:
 	@tools/setup.sh $*
 	@$(OWN)
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes a fresh Debian able to build, run, test or measure ilm, and is a quick look-around on one that is able already.
 #
-#   tools/setup.sh build|run|test|check|bench|kernels
+#   tools/setup.sh build|run|test|check|bench|kernels|package
 #
 # Looks for the very binaries, headers and libraries that are needed; only when one is missing, apt-get installs its
 # package (through sudo when not root), with tools/install-packages.sh: services that come with a package are neither
@@ -85,6 +85,14 @@ promtool                               prometheus
 prometheus                             prometheus
 jq                                     jq
 git                                    git
+dpkg-deb                               dpkg
+llvm-strip                             llvm
+lintian                                lintian
+debootstrap                            debootstrap
+'
+needs_of_package="$needs_of_build"'
+dpkg-deb                               dpkg
+llvm-strip                             llvm
 '
 needs_of_bench="$needs_of_run"'
 haproxy                                haproxy
@@ -107,7 +115,8 @@ case $profile in
   check) needs=$needs_of_check ;;
   bench) needs=$needs_of_bench ;;
   kernels) needs=$needs_of_kernels ;;
-  *) fail "no such profile: $profile" "use one of: build run test check bench kernels" ;;
+  package) needs=$needs_of_package ;;
+  *) fail "no such profile: $profile" "use one of: build run test check bench kernels package" ;;
 esac
 
 # True when the command or any of the paths (separated by |) is there.

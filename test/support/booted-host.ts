@@ -1,9 +1,10 @@
 /**
- * A host with a real systemd over the machine's own root, in the network namespace of the suite's
- * server, so that the suite's client dials it. It has every program and unit of the machine, and
- * starts none by itself. Its mounts, processes, cgroups and BPF file system are its own and are
- * gone when it stops. It does not outlive the process that booted it. systemd knows that it is in a
- * container: units with ConditionVirtualization=!container do not start.
+ * A host with a real systemd over the machine's own root, or over that of a fresh Debian, in the
+ * network namespace of the suite's server, so that the suite's client dials it. It has every
+ * program and unit of its root, and starts none by itself. Its mounts, processes, cgroups and BPF
+ * file system are its own and are gone when it stops. It does not outlive the process that booted
+ * it. systemd knows that it is in a container: units with ConditionVirtualization=!container do not
+ * start.
  */
 import {
   chmodSync,
@@ -57,6 +58,8 @@ export function useBootedHost(network: Network, options: BootOptions = {}): () =
 }
 
 export interface BootOptions {
+  /** The folder of the Debian to boot (test/support/debian-root.ts); default: the machine's own. */
+  readonly debian?: string;
   /** systemd and what it starts may not call bpf(2), as in many containers; our commands may. */
   readonly withoutBpf?: boolean;
   /** Files that are there before it boots. */
@@ -86,7 +89,7 @@ export class BootedHost {
   /** Boots it, and waits until systemd says that it has started all that it will. */
   static async boot(
     server: Server,
-    { withoutBpf = false, files = {}, enabled = [] }: BootOptions = {},
+    { debian, withoutBpf = false, files = {}, enabled = [] }: BootOptions = {},
   ): Promise<BootedHost> {
     const mounts = mkdtempSync(join(server.folder, "booted-"));
     const prepared = mkdtempSync(join(server.folder, "prepared-"));
@@ -105,11 +108,14 @@ export class BootedHost {
       `echo $$ >"$0" && exec ${unshare} sh "$@"`,
       join(cgroup, "cgroup.procs"),
       hostScript("boot"),
+      debian ?? "/",
       mounts,
       prepared,
       withoutBpf ? "~bpf" : "bpf",
       // What is needed to run ilm there.
-      ...[root.replace(/\/$/, ""), dirname(dirname(process.execPath))].filter(isHidden),
+      ...(debian === undefined
+        ? [root.replace(/\/$/, ""), dirname(dirname(process.execPath))].filter(isHidden)
+        : []),
     ];
     const host = new BootedHost(new Background(server.inside(command)), slice, cgroup);
     try {

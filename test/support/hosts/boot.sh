@@ -1,17 +1,18 @@
 #!/bin/sh
-# Boots systemd over the machine's own root, in the namespaces that test/support/booted-host.ts has made:
+# Boots systemd over the machine's own root or another, in the namespaces that test/support/booted-host.ts has made:
 #
-#   boot.sh FOLDER FILES FILTER PATH...
+#   boot.sh ROOT FOLDER FILES FILTER PATH...
 #
-# FOLDER is empty and takes the mounts; what is in FILES is put into the root; FILTER is for --system-call-filter=; each PATH is bound into the host, which would
+# ROOT is / or the folder of a Debian; FOLDER is empty and takes the mounts; what is in FILES is put into the root; FILTER is for --system-call-filter=; each PATH is bound into the host, which would
 # not see it otherwise. What is written goes to memory. Nothing that the machine has enabled starts: the administrator's
 # units are not there, and what is booted is a target of our own.
 set -eu
 
-folder=$1
-files=$2
-filter=$3
-shift 3
+lower=$1
+folder=$2
+files=$3
+filter=$4
+shift 4
 
 mount --make-rprivate /
 # Two hosts do not meet, and a killed one leaves nothing.
@@ -26,9 +27,9 @@ mount --bind "$(findmnt -nro TARGET -t cgroup2 --first-only)" cgroup
 umount --recursive --lazy /sys/fs/cgroup
 mount --bind cgroup /sys/fs/cgroup
 
-mount -t overlay overlay -o "lowerdir=/,upperdir=$PWD/upper,workdir=$PWD/work" root
+mount -t overlay overlay -o "lowerdir=$lower,upperdir=$PWD/upper,workdir=$PWD/work" root
 [ -e root/lib/systemd/systemd ] || {
-  echo "systemd is not on the file system of /: a host cannot be booted over it" >&2
+  echo "systemd is not on the file system of $lower: a host cannot be booted over it" >&2
   exit 1
 }
 rm -rf root/etc/systemd/system root/etc/systemd/system.conf.d root/etc/systemd/system-generators

@@ -1,0 +1,56 @@
+/** The licences of everything inside the packages: ours, and of what is bundled. */
+import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+
+interface Manifest {
+  readonly version: string;
+  readonly license: string;
+  readonly homepage?: string;
+  readonly repository?: string | { readonly url: string };
+}
+
+/** Something of others that the packages contain. */
+interface Contained {
+  readonly name: string;
+  readonly version: string;
+  /** SPDX. */
+  readonly license: string;
+  /** Its own text, with who has the copyright. */
+  readonly text: string;
+  readonly source: string;
+}
+
+function readManifest(folder: string): Manifest {
+  return JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as Manifest;
+}
+
+/** Reads the licence of a package in that folder. Throws when it has none. */
+function containedIn(name: string, folder: string): Contained {
+  const { version, license, homepage, repository } = readManifest(folder);
+  const file = readdirSync(folder).find((entry) => /^licen[cs]e(\.(txt|md))?$/i.test(entry));
+  if (file === undefined) throw new Error(`${name} has no file with its licence`);
+  const source = typeof repository === "object" ? repository.url : (repository ?? homepage ?? "");
+  const text = readFileSync(join(folder, file), "utf8").trim();
+  return { name, version, license, text, source };
+}
+
+/** Returns the npm packages whose code is in the bundle, and koffi with its native code. */
+export function bundledPackages(): Contained[] {
+  const { dependencies } = JSON.parse(readFileSync("package.json", "utf8")) as {
+    readonly dependencies: Readonly<Record<string, string>>;
+  };
+  return Object.keys(dependencies).map((name) => {
+    const folder = join("node_modules", name);
+    if (!existsSync(folder)) throw new Error(`${folder} is missing: run npm ci`);
+    return containedIn(name, folder);
+  });
+}
+
+/** Writes them one after another, for a package that has one file for all. */
+export function licenceText(contained: readonly Contained[]): string {
+  const parts = contained.map(
+    ({ name, version, license, source, text }) =>
+      `${"=".repeat(72)}\n${name} ${version} (${license})\n${source}\n\n${text}\n`,
+  );
+  return `This package contains the following software of others.\n\n${parts.join("\n")}`;
+}
