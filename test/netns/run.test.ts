@@ -67,7 +67,7 @@ describe("several files", () => {
   test("and folders and standard input are mixed, and applied as one", async () => {
     const { server } = network;
     const file = server.file(mappingsAlone(7001));
-    const folder = join(server.folder, "conf.d");
+    const folder = join(server.folder, "several.d");
     mkdirSync(folder);
     writeFileSync(join(folder, "a.yaml"), servicesAlone);
     const args = ["-f", folder, "-f", file, "-f", "-"];
