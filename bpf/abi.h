@@ -635,14 +635,22 @@ struct ilm_generation {
 ILM_ASSERT_SIZE(struct ilm_generation, 528);
 
 #define ILM_OFF 2	/* no side of the tables */
+#define ILM_PENDING 4	/* until `until_s` only; then the other side decides */
 /*
  * The state of earlier versions is read with this layout too (src/dataplane/earlier.ts): it does
  * not grow.
  */
 struct ilm_sides {
-	/* The side of the active generation; with ILM_OFF: it decides nothing. */
+	/*
+	 * The side of the active generation; with ILM_OFF: it decides nothing; with ILM_PENDING:
+	 * only until `until_s`.
+	 */
 	__u32 current;
-	__u32 zero;
+	/*
+	 * CLOCK_BOOTTIME in seconds. Written before ILM_PENDING is set. Without that flag: when the
+	 * last such change went back, or 0.
+	 */
+	__u32 until_s;
 	struct ilm_generation generations[ILM_SIDES];
 };
 ILM_ASSERT_SIZE(struct ilm_sides, 1064);

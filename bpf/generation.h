@@ -53,12 +53,26 @@ static __always_inline bool has_passed(__u32 second)
 }
 
 /*
+ * The side of a change that waits for its confirmation, or the other one when its time is over: so
+ * it goes back with no process alive. In seconds, as a time in nanoseconds has no room in the
+ * struct.
+ */
+static __noinline __u32 side_by_now(__u32 current)
+{
+	__u32 now_s = bpf_ktime_get_boot_ns() / 1000000000;
+
+	return (now_s < sides.until_s ? current : current ^ 1) & ~ILM_PENDING;
+}
+
+/*
  * The side of the tables to decide by, and perhaps ILM_OFF. Read once for each packet, so that
  * everything looked up is of one generation.
  */
 static __always_inline __u32 active_side(void)
 {
-	return sides.current;
+	__u32 current = sides.current;
+
+	return current & ILM_PENDING ? side_by_now(current) : current;
 }
 
 /* The class of a port on that side of the tables. NULL: ilm is off, so there is no such place. */

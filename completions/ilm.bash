@@ -36,6 +36,7 @@ _ilm() {
     --writers) COMPREPLY=(); return ;;
     --keep) COMPREPLY=(); return ;;
     --metrics) COMPREPLY=(); return ;;
+    --confirm) COMPREPLY=(); return ;;
     --wait) COMPREPLY=(); return ;;
     --restart) COMPREPLY=(); return ;;
     --socket-units) COMPREPLY=(); return ;;
@@ -74,6 +75,7 @@ _ilm() {
       --writers) index=$((index + 1)) ;;
       --keep) index=$((index + 1)) ;;
       --metrics) index=$((index + 1)) ;;
+      --confirm) index=$((index + 1)) ;;
       --wait) index=$((index + 1)) ;;
       --restart) index=$((index + 1)) ;;
       --socket-units) index=$((index + 1)) ;;
@@ -87,7 +89,7 @@ _ilm() {
     esac
   done
   case $command in
-    "") words="status mappings wait history export listeners flows metrics explain monitor audit doctor address hosts check diff import run apply adopt reload add remove drain undrain rollback off on unload demo schema completion -V --version --json --netns --wide --no-color -h --help" ;;
+    "") words="status mappings wait history export listeners flows metrics explain monitor audit doctor address hosts check diff import run apply adopt reload add remove drain undrain rollback confirm off on unload demo schema completion -V --version --json --netns --wide --no-color -h --help" ;;
     status) words="--check -V --version --json --netns --wide --no-color -h --help" ;;
     mappings) words="--protocol --port --to --limit --down --added --names -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm mappings --names 2>/dev/null)"; } ;;
     wait) words="--timeout -V --version --json --netns --wide --no-color -h --help" ;;
@@ -106,14 +108,15 @@ _ilm() {
     diff) words="-f --file --against --summary --limit -V --version --json --netns --wide --no-color -h --help" ;;
     import) words="--label -V --version --json --netns --wide --no-color -h --help tubular nft"; [[ $current == -* ]] || { compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return; } ;;
     run) words="-f --file --readers --writers --keep --metrics --metrics-limit --replace --over-newer -V --version --json --netns --wide --no-color -h --help" ;;
-    apply) words="-f --file --replace --dry-run --wait --timing --over-newer -V --version --json --netns --wide --no-color -h --help" ;;
+    apply) words="-f --file --replace --dry-run --confirm --wait --timing --over-newer -V --version --json --netns --wide --no-color -h --help" ;;
     adopt) words="-f --file --dry-run --undo --lines --restart --socket-units --drain --start-timeout --spare-ssh-port --login-timeout -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm address --names 2>/dev/null)"; } ;;
     reload) words="--timing -V --version --json --netns --wide --no-color -h --help" ;;
-    add) words="--replace --for --dry-run --wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
-    remove) words="--dry-run --wait --timing -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm mappings --added --names 2>/dev/null)"; } ;;
+    add) words="--replace --for --dry-run --confirm --wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
+    remove) words="--dry-run --confirm --wait --timing -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm mappings --added --names 2>/dev/null)"; } ;;
     drain) words="--force --wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
     undrain) words="--wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
     rollback) words="--dry-run --wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
+    confirm) words="--back --wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
     off) words="--wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
     on) words="--wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
     unload) words="--wait --timing -V --version --json --netns --wide --no-color -h --help" ;;

@@ -30,6 +30,7 @@ _ilm() {
     'drain:let a destination get nobody new, so that it empties'
     'undrain:let a drained destination get new connections again'
     'rollback:make the rules of an earlier change active again'
+    'confirm:keep a change that was made with --confirm'
     'off:switch all mappings off at once, and keep everything for `ilm on`'
     'on:switch the mappings on again, after `ilm off`'
     'unload:detach and remove everything'
@@ -286,6 +287,7 @@ _ilm() {
             '*--file[configuration: a file, a folder of files, or - for standard input; several are read as one]:FILE:_files' \
             '--replace[let mappings that are given without a file take the place of the active file'\''s]' \
             '--dry-run[change nothing: show what would change, as `ilm diff` does, or why it would fail]' \
+            '--confirm[go back by itself after this time, unless `ilm confirm` comes; no process is needed for that]:SECONDS: ' \
             '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
             '--timing[show how long each step took (always included in --json)]' \
             '--over-newer[also replace rules that a newer version of ilm made; mappings added at run time and counters are lost]' \
@@ -333,6 +335,7 @@ _ilm() {
           _arguments '--replace[replace a mapping of the same name that was added before]' \
             '--for[let them end by themselves after this time: 30s, 10m, 1h, 2d; with --replace, from now on again]:TIME: ' \
             '--dry-run[change nothing: show what would change, as `ilm diff` does, or why it would fail]' \
+            '--confirm[go back by itself after this time, unless `ilm confirm` comes; no process is needed for that]:SECONDS: ' \
             '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
             '--timing[show how long each step took (always included in --json)]' \
             '(-V --version)-V[show the version]' \
@@ -346,6 +349,7 @@ _ilm() {
             '*:e.g. tcp\:8080=127.0.1.10\:80: ' ;;
         remove)
           _arguments '--dry-run[change nothing: show what would change, as `ilm diff` does, or why it would fail]' \
+            '--confirm[go back by itself after this time, unless `ilm confirm` comes; no process is needed for that]:SECONDS: ' \
             '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
             '--timing[show how long each step took (always included in --json)]' \
             '(-V --version)-V[show the version]' \
@@ -395,6 +399,18 @@ _ilm() {
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
             ':the change whose rules are wanted: ' ;;
+        confirm)
+          _arguments '--back[take the change back now, instead of keeping it]' \
+            '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
+            '--timing[show how long each step took (always included in --json)]' \
+            '(-V --version)-V[show the version]' \
+            '(-V --version)--version[show the version]' \
+            '--json[print JSON, on standard output alone]' \
+            '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
+            '--no-color[no colours; NO_COLOR in the environment does the same]' \
+            '(-h --help)-h[show help]' \
+            '(-h --help)--help[show help]' ;;
         off)
           _arguments '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
             '--timing[show how long each step took (always included in --json)]' \

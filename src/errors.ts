@@ -21,6 +21,8 @@ export const errorCatalogue = {
   SYSCALL: ExitStatus.failed,
   /** The command needs loaded rules, and this network namespace has none. */
   NOT_LOADED: ExitStatus.failed,
+  /** A change waits for its confirmation (`ilm confirm`), so no other can be made. */
+  PENDING: ExitStatus.failed,
   /** What the user named (a mapping, a generation) does not exist. */
   NOT_FOUND: ExitStatus.failed,
   /** `demo` found something that is not as it expects. */

@@ -43,6 +43,7 @@ export const ILM_CHOICE_DRAINED = 2;
 export const ILM_DRAINED = 0x8000;
 export const ILM_PORT_WORDS = 2048;
 export const ILM_OFF = 2;
+export const ILM_PENDING = 4;
 export const ILM_READERS = 16;
 export const ILM_READER_MAPPINGS = 32;
 export const ILM_TOKENS = 1024;
@@ -1290,6 +1291,7 @@ export const ruleLayout: Layout<Rule> = {
 
 export interface Sides {
   current: number;
+  untilS: number;
   generations: Uint8Array;
 }
 
@@ -1297,10 +1299,12 @@ export const sidesLayout: Layout<Sides> = {
   size: 1064,
   read: (view, at) => ({
     current: view.getUint32(at, true),
+    untilS: view.getUint32(at + 4, true),
     generations: bytesAt(view, at + 8, 1056),
   }),
   write: (view, at, value) => {
     view.setUint32(at, value.current, true);
+    view.setUint32(at + 4, value.untilS, true);
     putBytes(view, at + 8, 1056, value.generations);
   },
 };

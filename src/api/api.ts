@@ -1,7 +1,16 @@
 /** What travels over the daemon's socket: paths, bodies, and the decoders of both sides. */
 import type { ChangeSummary, NamedMappings } from "../rules/summary.js";
 import { errorCatalogue, type ErrorCode, type Problem } from "../errors.js";
-import type { Change, ReapplyChange, ReviseChange } from "../rules/change.js";
+import {
+  type AddChange,
+  type ApplyChange,
+  type Change,
+  CONFIRM_SECONDS_MAX,
+  CONFIRM_SECONDS_MIN,
+  type ReapplyChange,
+  type RemoveChange,
+  type ReviseChange,
+} from "../rules/change.js";
 import type { AnsweredChange } from "./result.js";
 import {
   answer,
@@ -13,13 +22,14 @@ import {
   number,
   object,
   oneOf,
+  record,
   text,
   type Decode,
-  type Decoded,
-  type Shape,
+  type Fields,
 } from "./decode.js";
 import { drained, listeners, mapping, nameText, ruleSet, service } from "./decode-rules.js";
 import { type Kept, toColumns } from "../model/mapping-columns.js";
+import type { PendingChange } from "../model/pending.js";
 import type { Piece } from "../model/revision.js";
 import { type FilePart, inMemory } from "../model/rules.js";
 import type { ErrorBody } from "./error-body.js";
@@ -109,6 +119,8 @@ export const routes = {
   "/v1/rollback": { method: "POST", needs: "change" },
   "/v1/off": { method: "POST", needs: "change" },
   "/v1/on": { method: "POST", needs: "change" },
+  "/v1/confirm": { method: "POST", needs: "change" },
+  "/v1/back": { method: "POST", needs: "change" },
   "/v1/reload": { method: "POST", needs: "change" },
 } as const satisfies Readonly<Record<string, Route>>;
 
@@ -161,18 +173,29 @@ const sourcesText: Decode<string[]> = (value, at) => {
 };
 
 /** Decodes a change of the file's part, whose `source` stands for all its paths. */
-function fromSources<S extends Shape>(
-  shape: S,
-): Decode<Decoded<S> & { readonly sources: readonly string[] }> {
-  const decodeRest = object(shape);
+function fromSources<C extends { readonly kind: string; readonly sources: readonly string[] }>(
+  kind: C["kind"],
+  fields: Fields<Omit<C, "kind" | "sources">>,
+): Decode<C> {
+  const decodeRest = record(fields);
   return (value, at) => {
     const { source, ...rest } = asRecord(value, at);
-    return {
-      ...decodeRest(rest, at),
-      sources: sourcesText(source, at === "" ? "source" : `${at}.source`),
-    };
+    const sources = sourcesText(source, at === "" ? "source" : `${at}.source`);
+    return { kind, ...decodeRest(rest, at), sources } as unknown as C;
   };
 }
+
+/** Decodes a change of this kind. */
+function ofKind<C extends { readonly kind: string }>(
+  kind: C["kind"],
+  fields: Fields<Omit<C, "kind">>,
+): Decode<C> {
+  const decode = record(fields);
+  return (value, path) => ({ kind, ...decode(value, path) }) as C;
+}
+
+/** The fields of every change that may go back by itself. */
+const confirmable = { confirmSeconds: number(CONFIRM_SECONDS_MIN, CONFIRM_SECONDS_MAX) };
 
 /** How to request each change: the path, the maximum size, and what the body must be. */
 export const changeRoutes: Readonly<
@@ -180,49 +203,46 @@ export const changeRoutes: Readonly<
 > = {
   "/v1/apply": {
     limit: applyBodyLimit,
-    decode: (value, path) => ({
-      kind: "apply",
-      ...fromSources({
-        given: list(text(65536, 1)),
-        file: filePart,
-      })(value, path),
+    decode: fromSources<ApplyChange>("apply", {
+      always: { given: list(text(65536, 1)), file: filePart },
+      sometimes: confirmable,
     }),
   },
   "/v1/reapply": {
     limit: smallBodyLimit,
-    decode: (value, path) => ({
-      kind: "reapply",
-      ...fromSources({
+    decode: fromSources<ReapplyChange>("reapply", {
+      always: {
         given: list(text(65536, 1)),
         fileDigest: text(64, 64),
-      })(value, path),
+      },
+      sometimes: confirmable,
     }),
   },
   "/v1/revise": {
     limit: smallBodyLimit,
-    decode: (value, path) => ({
-      kind: "revise",
-      ...fromSources({
+    decode: fromSources<ReviseChange>("revise", {
+      always: {
         given: list(text(65536, 1)),
         fileDigest: text(64, 64),
         pieces: list(piece),
         name: nullable(text(65536, 1)),
         result: text(64, 64),
-      })(value, path),
+      },
+      sometimes: confirmable,
     }),
   },
   "/v1/add": {
     limit: smallBodyLimit,
-    decode: (value, path) => ({
-      kind: "add",
-      ...object({ mappings: list(mapping, 1), replace: boolean })(value, path),
+    decode: ofKind<AddChange>("add", {
+      always: { mappings: list(mapping, 1), replace: boolean },
+      sometimes: confirmable,
     }),
   },
   "/v1/remove": {
     limit: smallBodyLimit,
-    decode: (value, path) => ({
-      kind: "remove",
-      ...object({ names: list(nameText, 1) })(value, path),
+    decode: ofKind<RemoveChange>("remove", {
+      always: { names: list(nameText, 1) },
+      sometimes: confirmable,
     }),
   },
   "/v1/drain": {
@@ -251,6 +271,14 @@ export const changeRoutes: Readonly<
   "/v1/on": {
     limit: smallBodyLimit,
     decode: (value, path) => ({ kind: "on", ...object({})(value, path) }),
+  },
+  "/v1/confirm": {
+    limit: smallBodyLimit,
+    decode: (value, path) => ({ kind: "confirm", ...object({})(value, path) }),
+  },
+  "/v1/back": {
+    limit: smallBodyLimit,
+    decode: (value, path) => ({ kind: "back", ...object({})(value, path) }),
   },
   "/v1/reload": {
     limit: smallBodyLimit,
@@ -319,6 +347,11 @@ const changeSummary: Decode<ChangeSummary> = object({
   changed: namedMappings,
 });
 
+const pending: Decode<PendingChange> = answer({
+  until: text(64),
+  backTo: integer(0, Number.MAX_SAFE_INTEGER),
+});
+
 export const changeResult: Decode<AnsweredChange> = answer(
   {
     generation: nullable(integer(0, Number.MAX_SAFE_INTEGER)),
@@ -334,9 +367,18 @@ export const changeResult: Decode<AnsweredChange> = answer(
     off: boolean,
     takenOverFormat: nullable(integer(0, Number.MAX_SAFE_INTEGER)),
     lost: nullable(text(65536)),
+    pending: nullable(pending),
     steps: list(object({ step: text(65536), milliseconds: number(0, Number.MAX_SAFE_INTEGER) })),
   },
-  { steps: [], difference: null, repaired: [], off: false, takenOverFormat: null, lost: null },
+  {
+    steps: [],
+    difference: null,
+    repaired: [],
+    off: false,
+    takenOverFormat: null,
+    lost: null,
+    pending: null,
+  },
 );
 
 /** Completes what an earlier version answers: one path, or null, where there is a list now. */
@@ -383,6 +425,8 @@ const daemonStateAnswer: Decode<DaemonState> = answer(
     netns: count,
     off: boolean,
     generation: nullable(count),
+    pending: nullable(pending),
+    wentBackAt: nullable(text(64)),
     appliedAt: nullable(text(64)),
     appliedBy: nullable(text(64)),
     earlierFormat: nullable(count),
@@ -447,7 +491,7 @@ const daemonStateAnswer: Decode<DaemonState> = answer(
     ),
     pinPath: text(4096),
   },
-  { unserved: null, full: null, drained: [] },
+  { unserved: null, full: null, drained: [], pending: null, wentBackAt: null },
 );
 
 export const daemonState = listed("source", "sources", daemonStateAnswer);

@@ -31,12 +31,18 @@ export const nothingActive: ChangeResult = {
   off: false,
   takenOverFormat: null,
   lost: null,
+  pending: null,
 };
 
 /** Returns the result of an unload; `before` is what was active, as far as it could be read. */
 export function unloadedResult(before: ActiveRules | null, changed: boolean): ChangeResult {
   const difference = changed && before !== null ? summaryOfUnload(readRules(before)) : null;
   return { ...nothingActive, changed, difference };
+}
+
+/** Returns the result of a decision about a change that waited. `generation` is the active one. */
+export function decided(generation: number): ChangeResult {
+  return { ...nothingActive, generation };
 }
 
 /** Returns the result of a switch. `generation` is the active one. */

@@ -12,10 +12,12 @@ import {
   withoutEnded,
   type ApplyChange,
   type Change,
+  confirmSecondsOf,
+  type DecisionChange,
   type ReapplyChange,
   type ReviseChange,
 } from "../rules/change.js";
-import { switched, unloadedResult, type ChangeResult } from "../api/result.js";
+import { decided, switched, unloadedResult, type ChangeResult } from "../api/result.js";
 import type { ApiChange } from "../api/api.js";
 import { requestChange, requestStatus } from "../api/client.js";
 import { authorOf } from "../kernel/author.js";
@@ -57,6 +59,9 @@ export async function performChange(
   const turn = await awaitTurn({ netnsInode, waitSeconds, instead });
   if (!("release" in turn)) return { ...turn, by: "daemon" };
   try {
+    if (change.kind === "confirm" || change.kind === "back") {
+      return { ...decide(dataPlane, change), by: "command" };
+    }
     const ready = change.kind === "rollback" ? await makeReady(dataPlane, change) : null;
     const cause = { kind: change.kind, author: authorOf(process.pid), ...ready?.noted };
     const result = recordChange(dataPlane, cause, warn, () =>
@@ -108,7 +113,7 @@ async function handOver(
  */
 function inShort(
   dataPlane: DataPlane,
-  { sources, given, file }: ApplyChange,
+  { sources, given, file, confirmSeconds }: ApplyChange,
   revision: Revision | null,
 ): ReapplyChange | ReviseChange | null {
   const active = activeIfReadable(dataPlane);
@@ -117,15 +122,21 @@ function inShort(
   const { file: before } = active.rules;
   // A daemon that follows the file may have been faster.
   const result = before === file ? fileDigest : dataPlane.digestOf(sources, file);
-  if (result === fileDigest) return { kind: "reapply", sources, given, fileDigest };
+  const asked = {
+    sources,
+    given,
+    fileDigest,
+    ...(confirmSeconds !== undefined && { confirmSeconds }),
+  };
+  if (result === fileDigest) return { kind: "reapply", ...asked };
   if (before !== revision?.of) return null;
   const { pieces, name } = revision;
-  return { kind: "revise", sources, given, fileDigest, pieces, name, result };
+  return { kind: "revise", ...asked, pieces, name, result };
 }
 
 function changeHere(
   dataPlane: DataPlane,
-  change: Change,
+  change: Exclude<Change, DecisionChange>,
   target: Target | null,
   options: ApplyOptions,
 ): ChangeResult {
@@ -142,10 +153,30 @@ function changeHere(
     const changed = dataPlane.setOff(off);
     return switched(dataPlane.active()?.generation ?? 0, changed, off);
   }
+  const confirmSeconds = confirmSecondsOf(change);
   return dataPlane.asOne(() => {
+    // What has gone back is not what the change starts from.
+    dataPlane.settleBack();
     // Only a whole configuration may replace what cannot be read.
     const before = change.kind === "apply" ? activeIfReadable(dataPlane) : dataPlane.active();
     const rules = before === null ? null : withoutEnded(before.rules, bootSeconds());
-    return dataPlane.apply(rulesAfter(rules, change), options);
+    return dataPlane.apply(rulesAfter(rules, change), { ...options, confirmSeconds });
   });
+}
+
+/** Keeps a change that waits for its confirmation, or takes it back. Throws NOT_FOUND. */
+export function decide(dataPlane: DataPlane, { kind }: DecisionChange): ChangeResult {
+  if (kind === "confirm") {
+    dataPlane.confirm();
+    return decided(dataPlane.active()?.generation ?? 0);
+  }
+  const generation = dataPlane.goBack();
+  if (generation !== null) return decided(generation);
+  throw new IlmError(
+    "NOT_FOUND",
+    "no change waits for a confirmation, so there is none to take back",
+    {
+      remedy: "`ilm status` shows the active rules.",
+    },
+  );
 }

@@ -49,6 +49,7 @@ export function metricsPage(
         : {
             generation: active.generation,
             appliedAt: active.appliedAt,
+            pendingUntil: active.pending?.until ?? null,
             fileMappings: active.rules.file.count,
             runtimeMappings: active.rules.runtime.length,
             drained: active.rules.drained?.length ?? 0,

@@ -157,6 +157,8 @@ async function work({
   let followers: readonly FileFollower[] = [];
   let retry: NodeJS.Timeout | null = null;
   let failures = 0;
+  /** Why the file is to be read once it is decided about a change that waits; null: it is not. */
+  let postponed: string | null = null;
   const memory = new MemoryWatch({
     resident: () => process.memoryUsage.rss(),
     giveBack: giveBackMemory,
@@ -203,6 +205,16 @@ async function work({
     onUnloaded: () => {
       end.now("unload");
     },
+    onDecided: () => {
+      const reason = postponed;
+      postponed = null;
+      if (reason === null) return;
+      if (source.paths.length === 0 && source.mappings.length === 0) {
+        // What is active is followed, and only now it is known which rules are.
+        reconciler.follow(takeOver(dataPlane, source, replace));
+      }
+      reload("file", reason);
+    },
     overNewer,
     onWorked: (isLarge) => {
       memory.worked(isLarge);
@@ -221,6 +233,12 @@ async function work({
         manager.ready(`generation ${generation ?? 0} is active`);
       },
       (error: unknown) => {
+        if (error instanceof IlmError && error.code === "PENDING") {
+          postponed ??= reason;
+          manager.ready("the configuration is read later");
+          log.log("info", `${error.message}: the configuration is read after that`);
+          return;
+        }
         manager.ready("the configuration was refused; the previous rules stay active");
         if (!mayPass(error) || end.signal.aborted) return;
         failures += 1;
@@ -292,7 +310,8 @@ async function work({
   process.on("SIGHUP", onHangUp);
   try {
     await Promise.race([Promise.all(followers.map(({ ready }) => ready)), end.reason]);
-    await untilItPasses(() => reconciler.begin(), log, end.signal);
+    const began = await untilItPasses(() => reconciler.begin(), log, end.signal);
+    if (!began) postponed ??= "it is decided about the change";
     const own = ownSocket(dataPlane.netnsInode);
     // A separate data plane: what it unpacks of a million mappings goes when it is closed.
     const withOwn = <T>(read: (own: DataPlane) => T): T => {

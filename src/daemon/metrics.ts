@@ -137,6 +137,8 @@ export interface MetricsInput {
     readonly generation: number;
     /** When the rules were applied: ISO 8601. */
     readonly appliedAt: string;
+    /** When it goes back unless it is confirmed: ISO 8601; null when it does not. */
+    readonly pendingUntil: string | null;
     readonly fileMappings: number;
     readonly runtimeMappings: number;
     /** How many destinations `ilm drain` named. */
@@ -183,6 +185,12 @@ export function renderMetrics(input: MetricsInput): string {
       metric("ilm_generation", "gauge", "Number of the active generation.", [
         [{}, loaded.generation],
       ]),
+      metric(
+        "ilm_pending_until_timestamp_seconds",
+        "gauge",
+        "When the generation goes back unless it is confirmed; 0 when it does not wait for that.",
+        [[{}, loaded.pendingUntil === null ? 0 : Date.parse(loaded.pendingUntil) / 1000]],
+      ),
       metric("ilm_applied_timestamp_seconds", "gauge", "When the generation was activated.", [
         [{}, Date.parse(loaded.appliedAt) / 1000],
       ]),

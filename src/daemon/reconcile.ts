@@ -15,6 +15,8 @@ import { type ApiChange } from "../api/api.js";
 import { errorBody, foreseen, type ErrorBody } from "../api/error-body.js";
 import { bootSeconds } from "../kernel/boot-time.js";
 import {
+  confirmSecondsOf,
+  type DecisionChange,
   rulesAfter,
   withoutEnded,
   type Change,
@@ -26,10 +28,13 @@ import {
   describeKfuncTrouble,
   describeLost,
   describeMissingInterface,
+  describePending,
   describeRollback,
   describeTakenOver,
 } from "../words/change.js";
 import { switched, unloadedResult, type AnsweredChange, type ChangeResult } from "../api/result.js";
+import { decide } from "../control/perform.js";
+import { refuseBesidePending } from "../dataplane/beside-pending.js";
 import type { Desired, LoadOptions, RulesSource } from "../control/desired.js";
 import type { File, ReadResult } from "../config/read.js";
 import { areSameSources, listSources } from "../model/sources.js";
@@ -73,6 +78,8 @@ export interface ReconcilerOptions extends Pick<ApplyOptions, "overNewer"> {
   readonly history?: ChangeHistory;
   /** Called whenever the followed files become different ones. */
   readonly onSource?: (paths: readonly string[]) => void;
+  /** Called when a change that waited was confirmed, or has gone back. */
+  readonly onDecided?: () => void;
   /** Called when the data plane was unloaded, which ends the daemon. */
   readonly onUnloaded?: () => void;
   /**
@@ -134,7 +141,13 @@ export class Reconciler {
     reload: new Durations(),
     unload: new Durations(),
     rollback: new Durations(),
+    confirm: new Durations(),
+    back: new Durations(),
   };
+  /** True while a change waits for its confirmation: no other process makes one meanwhile. */
+  #waits = false;
+  /** What to follow once the change that came with it is confirmed; null when none waits. */
+  #unconfirmed: RulesSource | null = null;
   #restoredCount = 0;
   readonly #restored = new Restored(() => performance.now());
   /** True when the current task has replaced many mappings. */
@@ -201,7 +214,7 @@ export class Reconciler {
    */
   async retry(): Promise<void> {
     const { last } = this.#reload;
-    if (last?.error?.code !== "CONFIGURATION") return;
+    if (last?.error?.code !== "CONFIGURATION" || this.#waits) return;
     await this.#enqueue(async () => {
       const error = this.#reload.last?.error ?? null;
       if (error === null || this.#unloaded || performance.now() < this.#retryAt) return;
@@ -226,10 +239,13 @@ export class Reconciler {
   /**
    * Queues a reload, for a daemon that starts. If the file is wrong, what is active of it stays;
    * otherwise, what was right of it last becomes active. That the file is refused stays what
-   * `reloadState` says. Rejects as `submit` does when there is neither.
+   * `reloadState` says. Rejects as `submit` does when there is neither. Returns false when a change
+   * waits for its confirmation: the file is to be read after that.
    */
-  async begin(): Promise<void> {
+  async begin(): Promise<boolean> {
     try {
+      // What waits for its confirmation is neither confirmed nor undone by a start.
+      if (await this.#enqueue(() => Promise.resolve(this.#keepsPending()))) return false;
       await this.reload("start");
     } catch (error) {
       const { paths } = this.#source;
@@ -238,6 +254,52 @@ export class Reconciler {
       const begins = await this.#enqueue(() => this.#beginWithout(paths));
       if (!begins) throw error;
     }
+    return true;
+  }
+
+  /** Logs that a change waits for its confirmation; returns false when none does. */
+  #keepsPending(): boolean {
+    const { dataPlane, log } = this.#options;
+    // An earlier process may have made one that has gone back by now.
+    this.#waits = true;
+    this.#settleBack();
+    const active = activeIfReadable(dataPlane);
+    this.#waits = active !== null && active.pending !== null;
+    if (active === null || active.pending === null) return false;
+    log.log(
+      "warning",
+      `generation ${active.generation} ${describePending(active.pending)}; the configuration is read after that`,
+    );
+    return true;
+  }
+
+  /** Follows something else from now on, before it is read. */
+  follow(source: RulesSource): void {
+    this.#follow(source);
+  }
+
+  /** Tidies up after a change that went back, which the kernel's programs have seen to. */
+  #settleBack(): void {
+    if (!this.#waits) return;
+    const { dataPlane, log } = this.#options;
+    const generation = dataPlane.settleBack();
+    if (generation === null) return;
+    log.log(
+      "warning",
+      `the last change was not confirmed and went back: generation ${generation} decides again`,
+      { generation },
+    );
+    this.#decide(false);
+  }
+
+  #decide(confirmed: boolean): void {
+    const source = this.#unconfirmed;
+    this.#waits = false;
+    this.#unconfirmed = null;
+    if (confirmed && source !== null) this.#followInstead(source);
+    const active = activeIfReadable(this.#options.dataPlane);
+    if (active !== null) this.#endInTime(active.rules);
+    this.#options.onDecided?.();
   }
 
   /** Returns false when there is nothing to begin with. */
@@ -282,7 +344,10 @@ export class Reconciler {
       if (this.#unloaded) return;
       const { dataPlane, log } = this.#options;
       try {
+        this.#settleBack();
         if (dataPlane.isLost()) {
+          // Rebuilt, it would no longer go back.
+          if (this.#waits) return;
           if (this.#restored.isDue([dataPlane.pinPath])) await this.#restore();
         } else if (this.#restored.isDue(dataPlane.missing())) {
           this.tellRestored(dataPlane.repair());
@@ -390,11 +455,14 @@ export class Reconciler {
     if (kind === "unload") {
       return { ...this.#record({ kind, author }, () => this.#unload()), steps: [] };
     }
+    this.#settleBack();
     if (kind === "off" || kind === "on") {
       return { ...this.#record({ kind, author }, () => this.#switch(kind)), steps: [] };
     }
     if (kind === "rollback") return await this.#rollBack(change, author);
-    const { dataPlane } = this.#options;
+    if (kind === "confirm" || kind === "back") return { ...this.#decideNow(change), steps: [] };
+    const { dataPlane, log } = this.#options;
+    const confirmSeconds = confirmSecondsOf(change);
     const { result, steps } = timed(() =>
       this.#record({ kind, author }, () =>
         dataPlane.asOne(() => {
@@ -402,13 +470,34 @@ export class Reconciler {
           const isWhole = kind === "apply";
           const before = isWhole ? activeIfReadable(dataPlane) : dataPlane.active();
           const rules = before === null ? null : withoutEnded(before.rules, bootSeconds());
-          return this.#put(before, rulesAfter(rules, change), { revision });
+          return this.#put(before, rulesAfter(rules, change), { revision, confirmSeconds });
         }),
       ),
     );
-    if (kind === "apply") this.#followInstead({ paths: change.sources, mappings: change.given });
+    const source = kind === "apply" ? { paths: change.sources, mappings: change.given } : null;
+    if (result.pending !== null) {
+      const { generation, pending } = result;
+      this.#waits = true;
+      this.#unconfirmed = source;
+      log.log("warning", `generation ${generation} ${describePending(pending)}`);
+    } else if (source !== null) this.#followInstead(source);
     else void this.retry();
     return { ...result, steps };
+  }
+
+  /** Keeps a change that waits for its confirmation, or takes it back. */
+  #decideNow(change: DecisionChange): ChangeResult {
+    const { dataPlane, log } = this.#options;
+    const result = decide(dataPlane, change);
+    const confirmed = change.kind === "confirm";
+    log.log(
+      "info",
+      confirmed
+        ? `generation ${result.generation ?? 0} is confirmed`
+        : `the last change is taken back: generation ${result.generation ?? 0} decides again`,
+    );
+    this.#decide(confirmed);
+    return result;
   }
 
   async #rollBack(change: RollbackChange, author: Author): Promise<AnsweredChange> {
@@ -443,7 +532,8 @@ export class Reconciler {
   }
 
   #asApply(change: ReapplyChange | ReviseChange): Asked {
-    const { sources, given, fileDigest } = change;
+    const { sources, given, fileDigest, confirmSeconds } = change;
+    const asked = { sources, given, ...(confirmSeconds !== undefined && { confirmSeconds }) };
     const { dataPlane } = this.#options;
     const active = activeIfReadable(dataPlane);
     const isThere = change.kind === "revise" && active?.fileDigest === change.result;
@@ -454,7 +544,7 @@ export class Reconciler {
     }
     const { file } = active.rules;
     if (change.kind === "reapply" || isThere) {
-      return { change: { kind: "apply", sources, given, file }, revision: null };
+      return { change: { kind: "apply", ...asked, file }, revision: null };
     }
     const { pieces, name } = change;
     const revision = { of: file, pieces, name };
@@ -464,12 +554,15 @@ export class Reconciler {
         remedy: "Apply the whole file.",
       });
     }
-    return { change: { kind: "apply", sources, given, file: revised }, revision };
+    return { change: { kind: "apply", ...asked, file: revised }, revision };
   }
 
   async #makeReload(kind: ReloadKind, author: Author): Promise<AnsweredChange> {
     this.#retryAt = 0;
     try {
+      this.#settleBack();
+      const active = this.#waits ? activeIfReadable(this.#options.dataPlane) : null;
+      if (active !== null) refuseBesidePending(active.generation, active.pending);
       const held = kind === "reload" ? null : await this.#held();
       const result =
         held === null
@@ -483,6 +576,8 @@ export class Reconciler {
       return { ...result, steps: [] };
     } catch (error) {
       const body = errorBody(error);
+      // Not a failure of the file: it is read later.
+      if (body.code === "PENDING") throw error;
       this.#reload = {
         last: { time: new Date().toISOString(), error: body },
         done: this.#reload.done,
@@ -542,7 +637,7 @@ export class Reconciler {
   #put(
     before: Active | null,
     rules: ActiveRules,
-    how: Pick<ApplyOptions, "revision" | "compiled"> = {},
+    how: Pick<ApplyOptions, "revision" | "compiled" | "confirmSeconds"> = {},
   ): ChangeResult {
     const { dataPlane, log, tell, overNewer } = this.#options;
     const result = dataPlane.apply(rules, { ...how, overNewer, settleLater: true });
@@ -588,7 +683,8 @@ export class Reconciler {
 
   async #end(): Promise<void> {
     await this.#enqueue(async () => {
-      if (this.#unloaded) return;
+      // The programs pass over what has ended; the rest is done once it is known which rules stay.
+      if (this.#unloaded || this.#waits) return;
       const { dataPlane, log } = this.#options;
       try {
         const before = activeIfReadable(dataPlane);

@@ -115,6 +115,8 @@ export function stateOf(
     netns: dataPlane.netnsInode,
     off: active?.off ?? false,
     generation: active?.generation ?? null,
+    pending: active?.pending ?? null,
+    wentBackAt: active?.wentBackAt ?? null,
     appliedAt: active?.appliedAt ?? null,
     appliedBy: active?.version ?? null,
     earlierFormat: active?.earlierFormat ?? null,

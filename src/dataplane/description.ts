@@ -37,7 +37,10 @@ import type { Removed } from "../compile/overlay.js";
 import { beginStep, tellShare } from "../progress.js";
 import type { Active } from "./types.js";
 
-export interface Description extends Omit<Active, "off" | "earlierFormat" | "fileDigest"> {
+/** The parts of the active rules that their generation does not say of itself. */
+type Around = "off" | "earlierFormat" | "fileDigest" | "pending" | "wentBackAt";
+
+export interface Description extends Omit<Active, Around> {
   /** The number of the registry that the generation uses. */
   readonly registry: number;
   /** What the numbers of interfaces in the tables stand for; [0] is none. */

@@ -23,7 +23,7 @@ import {
   unpackDescription,
 } from "./description.js";
 import { Registry, metaIn } from "./install/registry.js";
-import { generationOn, readActive } from "./install/tables.js";
+import { generationOn, readActive } from "./install/sides.js";
 import type { UnreadMaps } from "./unread.js";
 
 /** The oldest format whose state is read. */

@@ -25,6 +25,15 @@ export interface Header {
   readonly runtimeMappings: number;
   /** The number of services' addresses. */
   readonly addresses: number;
+  /** What decides again after a time, if this generation is not confirmed; absent otherwise. */
+  readonly backTo?: BackTo;
+}
+
+/** The generation that decides again. */
+export interface BackTo {
+  readonly generation: number;
+  /** From when on: ISO 8601, UTC. */
+  readonly from: string;
 }
 
 const NAME = "ilm_header";
@@ -55,7 +64,12 @@ export function openHeader(programId: number): BpfMap | undefined {
 /**
  * Writes the header. `mappings` is the number of all of them.
  */
-export function writeHeader(map: BpfMap, description: Description, mappings: number): void {
+export function writeHeader(
+  map: BpfMap,
+  description: Description,
+  mappings: number,
+  backTo: BackTo | null,
+): void {
   const { generation, appliedAt, rules } = description;
   const header: Header = {
     ilm: version,
@@ -65,6 +79,7 @@ export function writeHeader(map: BpfMap, description: Description, mappings: num
     mappings,
     runtimeMappings: rules.runtime.length,
     addresses: rules.file.head.services.reduce((sum, { addresses }) => sum + addresses.length, 0),
+    ...(backTo !== null && { backTo }),
   };
   const value = new Uint8Array(SIZE);
   value.set(new TextEncoder().encode(JSON.stringify(header)));
@@ -97,8 +112,12 @@ export function readHeader(programId: number): Header | undefined {
  * time, 5 addresses of services, active since ..."
  */
 export function describeHeader(header: Partial<Header>): string {
-  const { ilm, format, mappings, runtimeMappings, addresses, appliedAt } = header;
+  const { ilm, format, mappings, runtimeMappings, addresses, appliedAt, backTo } = header;
+  const back =
+    backTo === undefined
+      ? ""
+      : `, and generation ${backTo.generation} again from ${backTo.from} on unless confirmed`;
   return printable(
-    `ilm ${ilm ?? "?"} (state format ${format ?? "?"}): ${mappings ?? "?"} mappings, ${runtimeMappings ?? "?"} of them added at run time, ${addresses ?? "?"} addresses of services, active since ${appliedAt ?? "?"}`,
+    `ilm ${ilm ?? "?"} (state format ${format ?? "?"}): ${mappings ?? "?"} mappings, ${runtimeMappings ?? "?"} of them added at run time, ${addresses ?? "?"} addresses of services, active since ${appliedAt ?? "?"}${back}`,
   );
 }

@@ -28,6 +28,7 @@ import {
   resync,
 } from "./install/hooks.js";
 import { setOff } from "./install/off.js";
+import { confirm, goBack, settleBack } from "./install/pending.js";
 import { State, type DataPlaneOptions } from "./install/state.js";
 import { unload } from "./install/unload.js";
 import { explain, watch } from "./observe/ask.js";
@@ -112,6 +113,20 @@ class KernelDataPlane implements DataPlane {
     this.#state.settle();
   }
 
+  confirm(): void {
+    this.asOne(() => {
+      confirm(this.#state);
+    });
+  }
+
+  goBack(): number | null {
+    return this.asOne(() => goBack(this.#state));
+  }
+
+  settleBack(): number | null {
+    return this.asOne(() => settleBack(this.#state));
+  }
+
   setOff(off: boolean): boolean {
     return setOff(this.#state, off);
   }
@@ -147,15 +162,15 @@ class KernelDataPlane implements DataPlane {
   }
 
   counters(): CounterList {
-    return countedIn(this.#state, (one) => one.counters());
+    return countedIn(this.#state, (one, back) => one.counters(back));
   }
 
   countersOf(indexes: readonly number[]): readonly MappingCounters[] {
-    return countedIn(this.#state, (one) => one.countersOf(indexes));
+    return countedIn(this.#state, (one, back) => one.countersOf(indexes, back));
   }
 
   counterTotal(): Counters {
-    return countedIn(this.#state, (one) => one.counterTotal());
+    return countedIn(this.#state, (one, back) => one.counterTotal(back));
   }
 
   listeners(): Listener[] {

@@ -16,6 +16,7 @@ import type { Ending, Listener, Turn } from "../model/listener.js";
 import type { Refusal, RefusedAttempt } from "../model/refusal.js";
 import type { Permit } from "../rules/permits.js";
 import type { Engine, StrangerPolicy } from "../model/mapping.js";
+import type { PendingChange } from "../model/pending.js";
 import type { ActiveRules, FilePart } from "../model/rules.js";
 import type { Revision } from "../model/revision.js";
 
@@ -53,6 +54,13 @@ export interface Active {
    * reports them until its configuration has `strangers`.
    */
   readonly strangerPolicy: StrangerPolicy;
+  /** Set while these rules wait for their confirmation. */
+  readonly pending: PendingChange | null;
+  /**
+   * When the change after these rules was taken back, for lack of a confirmation: ISO 8601, UTC. It
+   * is null when there was none.
+   */
+  readonly wentBackAt: string | null;
 }
 
 /** The file's part of the active rules, and what is kept about the text it was read from. */
@@ -79,6 +87,11 @@ export interface Snapshot extends Pick<Active, "generation" | "appliedAt" | "off
 }
 
 export interface ApplyOptions {
+  /**
+   * Go back to the active rules after this many seconds, unless `confirm` is called. No process is
+   * needed for that.
+   */
+  readonly confirmSeconds?: number | undefined;
   /** Replace the state even when a newer version made it. */
   readonly overNewer?: boolean | undefined;
   /**
@@ -129,6 +142,8 @@ export interface ApplyResult {
    * otherwise null.
    */
   readonly lost: string | null;
+  /** Set when the rules wait for their confirmation. */
+  readonly pending: PendingChange | null;
 }
 
 /**
@@ -262,6 +277,22 @@ export interface DataPlane {
    * caller holds the writer's lock.
    */
   settle(): void;
+  /**
+   * Has the active rules decide for good, which wait for their confirmation. The caller holds the
+   * writer's lock. Throws NOT_FOUND when none do, and when they have gone back.
+   */
+  confirm(): void;
+  /**
+   * Goes back at once from rules that wait for their confirmation. Returns the generation that
+   * decides again, or null when none wait. The caller holds the writer's lock.
+   */
+  goBack(): number | null;
+  /**
+   * Removes what is left of rules that went back for lack of a confirmation. Returns the generation
+   * that decides again, or null when there is nothing to do. Every change does so first. The caller
+   * holds the writer's lock.
+   */
+  settleBack(): number | null;
   /**
    * Switches all decisions off, or back on unchanged. Changing the rules while they are off leaves
    * them off. Returns false when nothing had to be switched. The caller holds the writer's lock.

@@ -1,5 +1,5 @@
 /** What the commands that change something print with `--json`. */
-import { problem, timing, warning } from "./common.js";
+import { pending, problem, timing, warning } from "./common.js";
 import { mapping } from "./mapping.js";
 import {
   boolean,
@@ -77,6 +77,10 @@ export const performed = {
     nullable(text),
     "Why the state before could not be read, so that mappings added at run time and counters are lost; otherwise null.",
   ),
+  pending: field(
+    nullable(pending),
+    "Set after `--confirm`: the change goes back by itself unless `ilm confirm` comes; otherwise null.",
+  ),
   by,
 } as const satisfies Fields;
 
@@ -110,6 +114,13 @@ export const switched = object({
   timing: steps,
 });
 
+export const confirmed = object({
+  generation: field(integer, "The number of the rules that decide from now on."),
+  confirmed: field(boolean, "True: the change was kept. False: it was taken back."),
+  by,
+  timing: steps,
+});
+
 export const unloaded = object({
   unloaded: field(boolean, "False: nothing was loaded."),
   difference,
@@ -122,4 +133,5 @@ export type ReloadedJson = Of<typeof reloaded>;
 export type AddedJson = Of<typeof added>;
 export type RemovedJson = Of<typeof removed>;
 export type SwitchedJson = Of<typeof switched>;
+export type ConfirmedJson = Of<typeof confirmed>;
 export type UnloadedJson = Of<typeof unloaded>;

@@ -120,6 +120,14 @@ export const warning = object(
   "warning",
 );
 
+export const pending = object(
+  {
+    until: field(text, "When it goes back: ISO 8601, UTC."),
+    backTo: field(integer, "The number of the generation that decides again from then on."),
+  },
+  "pending",
+);
+
 export const obstacle = object(
   {
     kind: field(

@@ -6,7 +6,7 @@ import { hosts, serviceAddresses } from "./address.js";
 import { adopted, adoptLines, adoptPlan } from "./adopt.js";
 import { findings } from "./audit.js";
 import { answer, refusedLine } from "./answer.js";
-import { added, applied, reloaded, removed, switched, unloaded } from "./change.js";
+import { added, applied, confirmed, reloaded, removed, switched, unloaded } from "./change.js";
 import { invalid, valid } from "./check.js";
 import { failure } from "./common.js";
 import { demo } from "./demo.js";
@@ -77,6 +77,7 @@ export const outputs: Readonly<Record<string, readonly Output[]>> = {
   remove: [always(removed), withDryRun],
   drain: [always(drained), { when: ", without a destination", shape: drainList }],
   undrain: [always(drained)],
+  confirm: [always(confirmed)],
   off: [always(switched)],
   on: [always(switched)],
   unload: [always(unloaded)],

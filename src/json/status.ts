@@ -1,6 +1,6 @@
 /** What `ilm status --json` prints. */
 import { mptcpModes } from "../model/mapping.js";
-import { counters, errorBody, queue, warning } from "./common.js";
+import { counters, errorBody, pending, queue, warning } from "./common.js";
 import { drainedDestination } from "./drain.js";
 import { unservedMapping } from "./health.js";
 import { boolean, field, integer, list, nullable, object, oneOf, text, type Of } from "./shape.js";
@@ -53,6 +53,14 @@ export const status = object({
   generation: field(
     nullable(integer),
     "The number of the active rules, from 1, which grows with each change; null when nothing is loaded.",
+  ),
+  pending: field(
+    nullable(pending),
+    "Set while the active rules wait for `ilm confirm`, without which they go back by themselves; otherwise null.",
+  ),
+  wentBackAt: field(
+    nullable(text),
+    "When the change after these rules went back, for it was not confirmed: ISO 8601, UTC; otherwise null.",
   ),
   appliedAt: field(
     nullable(text),

@@ -1,15 +1,37 @@
-/** The clock by which the programs know that a time has passed: it counts while the host sleeps. */
+/**
+ * The clock by which the programs know that a time has passed: CLOCK_BOOTTIME, which counts while
+ * the host sleeps.
+ */
+import { readFileSync } from "node:fs";
+import { nodeErrno } from "../errors.js";
 import { CLOCK_BOOTTIME, clockNs } from "./libc.js";
 
-const NANOSECONDS = 1_000_000_000n;
+/** Returns the time in seconds, with a fraction. */
+function preciseSeconds(): number {
+  return Number(clockNs(CLOCK_BOOTTIME)) / 1e9 - ownOffset();
+}
 
-/** Returns the seconds since the host was booted. */
+/** Returns by how many seconds a time namespace has moved this process's clock (proc(5)). */
+function ownOffset(): number {
+  let text: string;
+  try {
+    text = readFileSync("/proc/self/timens_offsets", "utf8");
+  } catch (error) {
+    // A kernel without time namespaces.
+    if (nodeErrno(error) === "ENOENT") return 0;
+    throw error;
+  }
+  const [, seconds = "0", nanoseconds = "0"] = /^boottime\s+(-?\d+)\s+(\d+)/m.exec(text) ?? [];
+  return Number(seconds) + Number(nanoseconds) / 1e9;
+}
+
+/** Returns the whole seconds since the host was booted, as the programs count them. */
 export function bootSeconds(): number {
-  return Number(clockNs(CLOCK_BOOTTIME) / NANOSECONDS);
+  return Math.floor(preciseSeconds());
 }
 
 /** Returns the time of day at that second since the host was booted: ISO 8601, UTC. */
 export function timeAt(bootSecond: number): string {
-  const inSeconds = bootSecond - Number(clockNs(CLOCK_BOOTTIME)) / Number(NANOSECONDS);
+  const inSeconds = bootSecond - preciseSeconds();
   return new Date(Math.round(Date.now() / 1000 + inSeconds) * 1000).toISOString();
 }

@@ -11,13 +11,14 @@ import { fileArguments } from "../model/sources.js";
 
 /** What a verb asks the writer for. */
 export type Change =
-  | ApplyChange
-  | { readonly kind: "add"; readonly mappings: readonly Mapping[]; readonly replace: boolean }
-  | { readonly kind: "remove"; readonly names: readonly string[] }
-  | DrainChange
+  | RulesChange
   | { readonly kind: "unload" }
   | RollbackChange
-  | SwitchChange;
+  | SwitchChange
+  | DecisionChange;
+
+/** A change that leads to other rules. */
+export type RulesChange = ApplyChange | AddChange | RemoveChange | DrainChange;
 
 /** Makes the rules of an earlier change active again, of both kinds. */
 export interface RollbackChange {
@@ -29,8 +30,37 @@ export interface RollbackChange {
 /** Switches all decisions off, or on again. */
 export type SwitchChange = { readonly kind: "off" } | { readonly kind: "on" };
 
+/** Decides about a change that waits for its confirmation: it is kept, or taken back. */
+export type DecisionChange = { readonly kind: "confirm" } | { readonly kind: "back" };
+
+/** The limits of `confirmSeconds`: a day is more than anybody waits. */
+export const CONFIRM_SECONDS_MIN = 1;
+export const CONFIRM_SECONDS_MAX = 86_400;
+
+/** What may be asked for with each change of the rules. */
+interface Confirmable {
+  /** The change goes back after this many seconds, unless it is confirmed. */
+  readonly confirmSeconds?: number;
+}
+
+/** Returns how long the change waits for its confirmation; undefined when it needs none. */
+export function confirmSecondsOf(change: RulesChange): number | undefined {
+  return "confirmSeconds" in change ? change.confirmSeconds : undefined;
+}
+
+export interface AddChange extends Confirmable {
+  readonly kind: "add";
+  readonly mappings: readonly Mapping[];
+  readonly replace: boolean;
+}
+
+export interface RemoveChange extends Confirmable {
+  readonly kind: "remove";
+  readonly names: readonly string[];
+}
+
 /** Replaces the file's part of the rules; run-time mappings stay. */
-export interface ApplyChange {
+export interface ApplyChange extends Confirmable {
   readonly kind: "apply";
   /**
    * The absolute paths of the files and folders, so that a running daemon follows them from then
@@ -72,10 +102,7 @@ export interface ReviseChange extends Omit<ReapplyChange, "kind"> {
  * Returns the rules after the change. Throws CONFIGURATION or NOT_FOUND when it is impossible. Ties
  * are left to the compiler.
  */
-export function rulesAfter(
-  current: ActiveRules | null,
-  change: Exclude<Change, { kind: "unload" } | RollbackChange | SwitchChange>,
-): ActiveRules {
+export function rulesAfter(current: ActiveRules | null, change: RulesChange): ActiveRules {
   const rules = current ?? noActiveRules;
   switch (change.kind) {
     case "apply": {

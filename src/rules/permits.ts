@@ -32,6 +32,34 @@ function permitOf(root: boolean, owners: readonly Owner[]): Permit {
   return { root, owners: sorted.map(([, owner]) => owner) };
 }
 
+/** Whose addresses are; null is anyone. */
+export type Owners = readonly (readonly [Address, Permit | null])[];
+
+/** Returns the owners of all addresses whose service names one. */
+export function ownersOf(services: readonly Service[]): Owners {
+  return new Permits(services).ofAddresses();
+}
+
+/**
+ * Returns the owners of addresses by either of two configurations: of an address that both have,
+ * the owners of both may listen there.
+ */
+export function ownersOfEither(services: readonly Service[], others: readonly Service[]): Owners {
+  const lists = [services, others].map((list) => ({
+    permits: new Permits(list),
+    addresses: new Set(list.flatMap(({ addresses }) => addresses)),
+  }));
+  const all = new Set(lists.flatMap(({ addresses }) => [...addresses]));
+  return [...all].map((address) => {
+    const given = lists
+      .filter(({ addresses }) => addresses.has(address))
+      .map(({ permits }) => permits.ofAddress(address));
+    if (given.includes(null)) return [address, null] as const;
+    const owners = given.flatMap((permit) => permit?.owners ?? []);
+    return [address, permitOf(false, owners)] as const;
+  });
+}
+
 /** The permits that services and mappings give. */
 export class Permits {
   readonly #owners: ReadonlyMap<Address, Owner>;

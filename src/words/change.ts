@@ -1,4 +1,5 @@
 /** What a change did and met, in words, for commands and the daemon's log. */
+import type { PendingChange } from "../model/pending.js";
 import { listSources } from "../model/sources.js";
 import { count as counted, printable } from "./text.js";
 
@@ -82,4 +83,15 @@ export function describeKfuncTrouble(trouble: string): string {
 export function describeRollback(to: number, turnedAway: readonly string[]): string {
   const files = `: ${listSources(turnedAway)} is applied again when it changes, or by \`ilm reload\``;
   return `rolled back to change ${to}${turnedAway.length === 0 ? "" : files}`;
+}
+
+/** Describes a change that waits for its confirmation, to follow "generation 8 ". */
+export function describePending(pending: PendingChange, now = Date.now()): string {
+  const left = Math.max(0, Math.round((Date.parse(pending.until) - now) / 1000));
+  return `decides until ${pending.until} (${left} s from now), and then generation ${pending.backTo} again: \`ilm confirm\` keeps it`;
+}
+
+/** Describes that a change went back, for lack of a confirmation. */
+export function describeWentBack(generation: number, at: string): string {
+  return `the change after generation ${generation} was not confirmed, and went back at ${at}`;
 }

@@ -15,8 +15,8 @@ import type { Lab } from "../support/lab.js";
 import { Mounts } from "../support/mounts.js";
 import { families, addressesOf, protocols } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
-import { lockRoot, pinRoot, python } from "../support/paths.js";
-import { must, run } from "../support/process.js";
+import { lockRoot, pinRoot, python, script } from "../support/paths.js";
+import { must, run, run as runCommand } from "../support/process.js";
 import { random } from "../support/random.js";
 import type { MappingRow, Status } from "../support/shapes.js";
 import { sizes } from "../support/sizes.js";
@@ -278,6 +278,94 @@ test(
 test("an apply over other rules, killed at each step", long, async () => {
   await killEach(await nextRules("an apply over other rules", makeNext));
 });
+
+/** Ends the time of a change that waits for its confirmation, if there is one. */
+async function timeIsOver(): Promise<number> {
+  const folder = `${pinRoot}/${network.server.inode}`;
+  return Number(await must(mounts.inside([python, script("time_over.py"), folder])));
+}
+
+/** What is done to a change that waits for its confirmation; the first one makes it. */
+const aboutWaiting = [
+  { title: "an apply that waits for its confirmation", does: "apply" },
+  { title: "its confirmation", does: "confirm" },
+  { title: "taking it back", does: "back" },
+  { title: "settling what has gone back", does: "settle" },
+] as const;
+type Does = (typeof aboutWaiting)[number]["does"];
+
+/** Not the file that a daemon follows, which would read it at once. */
+function waiting(turn: number): readonly string[] {
+  const path = network.server.file(rules(turn), "waiting.yaml");
+  return ["apply", "-f", path, "--confirm", "3600"];
+}
+
+/** Does it by a command, which is killed at a step. */
+async function doneByCommand(does: Does, turn: number, kill?: number): Promise<Trace> {
+  if (does === "apply") return await command(kill, ...waiting(turn + 1));
+  await ilmDone(...waiting(turn + 1));
+  if (does === "back") return await command(kill, "confirm", "--back");
+  if (does === "confirm") return await command(kill, "confirm");
+  expect(await timeIsOver()).toBe(1);
+  return await command(kill, "on");
+}
+
+/** Has a running daemon do it, which is killed at a step. */
+async function doneByRun(does: Does, turn: number, kill?: number): Promise<Trace> {
+  const run = new Traced(ilm("run"), { wait: true, ...(kill !== undefined && { kill }) });
+  network.server.adopt(run);
+  await run.waitForOutput(/ready: network namespace/);
+  if (does !== "apply") await ilmDone(...waiting(turn + 1));
+  await run.begin();
+  if (does === "apply") await runCommand(ilm(...waiting(turn + 1)));
+  else if (does === "back") await runCommand(ilm("confirm", "--back"));
+  else if (does === "confirm") await runCommand(ilm("confirm"));
+  else {
+    expect(await timeIsOver()).toBe(1);
+    await Promise.race([run.waitForOutput(/was not confirmed and went back/), run.exited]);
+  }
+  if (kill !== undefined) {
+    // Where it has fewer steps than the one that was counted, it is not killed.
+    if (run.running) await run.stop("SIGTERM");
+    return await traceOf(run);
+  }
+  await run.begin();
+  const steps = run.steps();
+  await run.stop("SIGTERM");
+  return { ...(await traceOf(run)), steps };
+}
+
+for (const { title, does } of aboutWaiting) {
+  for (const [by, make] of [
+    ["without run", doneByCommand],
+    ["by run", doneByRun],
+  ] as const) {
+    test(
+      `${title}, killed at each step, ${by}: the rules of one of both decide, and those before it once its time is over`,
+      long,
+      async () => {
+        let turn = 0;
+        await apply(turn);
+        const pins = mounts.pins();
+        await killEach({
+          title: `${title}, ${by}`,
+          prepare: async () => undefined,
+          make: async (kill) => await make(does, turn, kill),
+          check: async (where) => {
+            const now = await activeTurn(turn, where);
+            const waits = (await timeIsOver()) > 0;
+            const stays = waits ? turn : now;
+            expect(await activeTurn(turn, where), where).toBe(stays);
+            if (does !== "confirm") expect(stays, where).toBe(turn);
+            turn = stays;
+            await apply(turn);
+            await expectClean({ turn, pins }, where);
+          },
+        });
+      },
+    );
+  }
+}
 
 type Make = (turn: number, kill: number | undefined) => Promise<Trace>;
 

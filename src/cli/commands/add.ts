@@ -15,10 +15,12 @@ import { noteWarnings } from "../render/error.js";
 import { mappingShape } from "../../api/mapping-shape.js";
 import { describeMapping } from "../render/mapping.js";
 import { describeTiming, type TimingOptions } from "../shell/timing.js";
+import type { AddChange } from "../../rules/change.js";
+import { confirmable, type ConfirmOptions } from "../shell/confirm.js";
 import { waitSeconds, type WaitOptions } from "../shell/wait.js";
 import { withDataPlane } from "../shell/with-data-plane.js";
 
-export interface AddOptions extends WaitOptions, TimingOptions, DryRunOptions {
+export interface AddOptions extends WaitOptions, TimingOptions, DryRunOptions, ConfirmOptions {
   /** True when the mapping replaces one of the same name that was added before. */
   readonly replace?: boolean;
   /** How long the mappings are to last. */
@@ -35,6 +37,7 @@ export async function add(
   recordSteps();
   const wait = { waitSeconds: waitSeconds(options) };
   const lasts = parseLasting(options.for);
+  const asked = confirmable(options);
   const { parseMappingArgument } = await import("../../config/argument.js");
   const read = async (services: readonly Service[]): Promise<Given> => {
     const given = texts.flatMap((text) => parseMappingArgument(text, services));
@@ -45,7 +48,8 @@ export async function add(
       origin: runtimeOrigin,
     }));
     const { warnings } = await warnOfHost(given, services);
-    return { change: { kind: "add", mappings, replace: options.replace === true }, warnings };
+    const replace = options.replace === true;
+    return { change: { kind: "add", mappings, replace, ...asked }, warnings };
   };
   await withDataPlane(
     context,
@@ -99,10 +103,6 @@ function parseLasting(text: string | undefined): number | undefined {
 
 /** What the arguments ask for, and what is doubtful about it. */
 interface Given {
-  readonly change: {
-    readonly kind: "add";
-    readonly mappings: readonly Mapping[];
-    readonly replace: boolean;
-  };
+  readonly change: AddChange;
   readonly warnings: readonly Problem[];
 }

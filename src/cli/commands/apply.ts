@@ -4,6 +4,7 @@ import {
   describeKfuncTrouble,
   describeLost,
   describeMissingInterface,
+  describePending,
   describeTakenOver,
   listNames,
 } from "../../words/change.js";
@@ -23,6 +24,7 @@ import { count, indent } from "../../words/text.js";
 import { describeTiming, type TimingOptions } from "../shell/timing.js";
 import type { Warning } from "../../doctor/warnings.js";
 import { unreachedWarnings } from "../../doctor/unreached.js";
+import { confirmable, type ConfirmOptions } from "../shell/confirm.js";
 import { waitSeconds, type WaitOptions } from "../shell/wait.js";
 import { withDataPlaneAfter } from "../shell/with-data-plane.js";
 
@@ -35,8 +37,9 @@ export type ApplyCommandOptions = SourceOptions &
   WaitOptions &
   TimingOptions &
   DryRunOptions &
+  ConfirmOptions &
   ReplaceOptions &
-  ApplyOptions;
+  Pick<ApplyOptions, "overNewer">;
 
 export async function apply(
   context: Context,
@@ -45,12 +48,13 @@ export async function apply(
 ): Promise<void> {
   recordSteps();
   const how = { waitSeconds: waitSeconds(options), overNewer };
+  const asked = confirmable(options);
   const mustKeepFile = options.file === undefined && !replace;
   await withDataPlaneAfter(
     context,
     (kept) => loadWanted(options, mappings, kept),
     async (dataPlane, { sources, given, file, warnings, revision, compiled, text }) => {
-      const change = { kind: "apply", sources, given, file } as const;
+      const change = { kind: "apply", sources, given, file, ...asked } as const;
       if (mustKeepFile) refuseReplacement(replacedOf(activeIfReadable(dataPlane)?.rules));
       if (options.dryRun === true) {
         noteWarnings(context, warnings);
@@ -77,7 +81,11 @@ export async function apply(
         const fileMappings = all - runtimeMappings;
         refuseReplacement({ sources: active, fileMappings });
       }
-      await report(await daemon.change({ kind: "apply", sources, given, file }), warnings, []);
+      await report(
+        await daemon.change({ kind: "apply", sources, given, file, ...asked }),
+        warnings,
+        [],
+      );
     },
   );
 
@@ -110,12 +118,21 @@ export function describeNames({ difference, mappings }: Performed): string {
 /** Says in words what a change did. */
 export function describePerformed(performed: Performed): string {
   const { generation, changed, mappings, addressesAdded, addressesRemoved, by } = performed;
-  const { difference, interfacesMissing, kfuncTrouble, repaired, off, takenOverFormat, lost } =
-    performed;
+  const {
+    difference,
+    interfacesMissing,
+    kfuncTrouble,
+    repaired,
+    off,
+    takenOverFormat,
+    lost,
+    pending,
+  } = performed;
   const lines = [
     changed
       ? `generation ${generation ?? 0} is active: ${count(mappings, "mapping")}${difference === null ? "" : `, ${describeCounts(difference)}`}${by === "daemon" ? ", activated by the daemon" : ""}`
       : `unchanged: generation ${generation ?? 0} is active with ${count(mappings, "mapping")}`,
+    ...(pending === null ? [] : [`it ${describePending(pending)}`]),
     ...(takenOverFormat === null ? [] : [describeTakenOver(takenOverFormat)]),
     ...(lost === null ? [] : [`warning: ${describeLost(lost)}`]),
     ...repaired.map((name) => `${name} had been detached, and is attached again`),

@@ -11,10 +11,11 @@ import type { RemovedJson } from "../../json/change.js";
 import { published } from "../../json/published.js";
 import { printDryRun, type DryRunOptions } from "../shell/dry-run.js";
 import { describeTiming, type TimingOptions } from "../shell/timing.js";
+import { confirmable, type ConfirmOptions } from "../shell/confirm.js";
 import { waitSeconds, type WaitOptions } from "../shell/wait.js";
 import { withDataPlane } from "../shell/with-data-plane.js";
 
-export type RemoveOptions = WaitOptions & TimingOptions & DryRunOptions;
+export type RemoveOptions = WaitOptions & TimingOptions & DryRunOptions & ConfirmOptions;
 
 /** Removes mappings. Each text is a mapping's name, or the very text that it was added with. */
 export async function remove(
@@ -24,6 +25,7 @@ export async function remove(
 ): Promise<void> {
   recordSteps();
   const wait = { waitSeconds: waitSeconds(options) };
+  const asked = confirmable(options);
   const here = async (dataPlane: DataPlane): Promise<void> => {
     const rules = dataPlane.active()?.rules;
     const known = new Set(rules?.runtime.map((mapping) => mapping.name));
@@ -35,7 +37,7 @@ export async function remove(
       }
       names.push(...(await namesOf(text, rules?.file.head.services ?? [])));
     }
-    const change = { kind: "remove", names } as const;
+    const change = { kind: "remove", names, ...asked } as const;
     if (options.dryRun === true) {
       await printDryRun(context, dataPlane, change, options);
       return;
@@ -49,7 +51,7 @@ export async function remove(
       if (!text.includes("=") || (await isActive(daemon, text))) names.push(text);
       else names.push(...(await namesOf(text, await daemon.services())));
     }
-    await report(await daemon.change({ kind: "remove", names }), names);
+    await report(await daemon.change({ kind: "remove", names, ...asked }), names);
   };
   await withDataPlane(context, here, byDaemon);
 

@@ -11,6 +11,7 @@ import { describeOthers, groupAlike } from "../../words/alike.js";
 import { describeQueue } from "../../words/queue.js";
 import { describeUnserved } from "../../daemon/describe-unserved.js";
 import { count, formatAge, indent, printable } from "../../words/text.js";
+import { describePending, describeWentBack } from "../../words/change.js";
 import {
   findWarnings,
   lookupDetached,
@@ -162,6 +163,7 @@ function render({ colours }: Context, shape: StatusJson): string {
     facts.push(
       ["state", describeState(shape, colours)],
       ["generation", `${shape.generation ?? 0}, since ${since} (${age})`],
+      ...describeDecision(shape, colours),
       ["engine", shape.engine ?? ""],
       ...(shape.mptcp === "off" ? [["mptcp", "off: new sockets are TCP"] as [string, string]] : []),
       ["source", listSources(shape.sources) || "arguments and run-time mappings only"],
@@ -199,6 +201,17 @@ function render({ colours }: Context, shape: StatusJson): string {
 /** What a warning says, whichever mapping it is about. */
 function kindOf({ kind, message, about }: StatusJson["warnings"][number]): string {
   return about === undefined ? `${kind} ${message}` : kind;
+}
+
+/** Says whether the rules wait for their confirmation, or those after them have gone back. */
+function describeDecision(
+  { generation, pending, wentBackAt }: StatusJson,
+  colours: Context["colours"],
+): [string, string][] {
+  if (pending !== null) {
+    return [["pending", colours.yellow(`it ${describePending(pending)}`)]];
+  }
+  return wentBackAt === null ? [] : [["went back", describeWentBack(generation ?? 0, wentBackAt)]];
 }
 
 /** Describes the state, which people look at first: whether ilm decides. */

@@ -5,6 +5,7 @@ import type { AddOptions } from "../commands/add.js";
 import type { DrainOptions } from "../commands/drain.js";
 import { collect } from "./collect.js";
 import {
+  confirmOption,
   dryRunOption,
   fileOption,
   groups,
@@ -20,6 +21,7 @@ import { metricsLimitOption, metricsOption } from "./metrics-options.js";
 import type { RunOptions } from "../commands/run.js";
 import type { ApplyCommandOptions } from "../commands/apply.js";
 import type { RollbackOptions } from "../commands/rollback.js";
+import type { ConfirmCommandOptions } from "../commands/confirm.js";
 import type { RemoveOptions } from "../commands/remove.js";
 import type { TimingOptions } from "./timing.js";
 import type { WaitOptions } from "./wait.js";
@@ -101,6 +103,7 @@ export function defineVerbs(define: Define): void {
       fileOption(),
       replaceOption(),
       dryRunOption(),
+      confirmOption(),
       waitOption(),
       timingOption(),
       overNewerOption(),
@@ -109,6 +112,10 @@ export function defineVerbs(define: Define): void {
       { command: "ilm apply -f /etc/ilm/ilm.yaml", purpose: "a file" },
       { command: "generate-rules | ilm apply -f -", purpose: "from another program" },
       { command: "ilm apply tcp:80=127.0.1.10 tcp:443=127.0.1.10", purpose: "without a file" },
+      {
+        command: "ilm apply -f new.yaml --confirm 60",
+        purpose: "when the change may lock you out: it goes back unless `ilm confirm` comes",
+      },
     ],
     task:
       ([mappings], options) =>
@@ -213,6 +220,7 @@ export function defineVerbs(define: Define): void {
         "let them end by themselves after this time: 30s, 10m, 1h, 2d; with --replace, from now on again",
       ),
       dryRunOption(),
+      confirmOption(),
       waitOption(),
       timingOption(),
     ],
@@ -240,7 +248,7 @@ export function defineVerbs(define: Define): void {
       "Takes their names, or the text that they were added with. To remove a mapping of a file, edit the file.",
     ],
     arguments: [new Argument("<NAME...>", "as `ilm mappings` shows it, e.g. tcp:8080")],
-    options: [dryRunOption(), waitOption(), timingOption()],
+    options: [dryRunOption(), confirmOption(), waitOption(), timingOption()],
     examples: [
       { command: "ilm remove tcp:8080", purpose: "the mapping that `ilm add tcp:8080=...` added" },
     ],
@@ -325,6 +333,26 @@ export function defineVerbs(define: Define): void {
           options as RollbackOptions,
           number as string | undefined,
         ),
+  });
+  define({
+    name: "confirm",
+    group: groups.change,
+    summary: "keep a change that was made with --confirm",
+    description: [
+      "Without this the rules before the change decide again once its time is over; the kernel's programs see to that by themselves. `status` shows until when. After that time this fails, and says so.",
+      "Until the change is decided about, no other can be made, except off, on and unload. A running `ilm run` leaves its file alone until then.",
+    ],
+    options: [
+      new Option("--back", "take the change back now, instead of keeping it"),
+      waitOption(),
+      timingOption(),
+    ],
+    examples: [
+      { command: "ilm confirm", purpose: "all is well after `ilm apply --confirm 60`" },
+      { command: "ilm confirm --back", purpose: "it is not" },
+    ],
+    task: (_, options) => async (context) =>
+      (await import("../commands/confirm.js")).confirm(context, options as ConfirmCommandOptions),
   });
   define({
     name: "off",

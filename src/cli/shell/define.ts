@@ -75,6 +75,11 @@ export const dryRunOption = (): Option =>
     "--dry-run",
     "change nothing: show what would change, as `ilm diff` does, or why it would fail",
   );
+export const confirmOption = (): Option =>
+  new Option(
+    "--confirm <SECONDS>",
+    "go back by itself after this time, unless `ilm confirm` comes; no process is needed for that",
+  );
 export const timingOption = (): Option =>
   new Option("--timing", "show how long each step took (always included in --json)");
 export const overNewerOption = (): Option =>

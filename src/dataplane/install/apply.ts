@@ -5,21 +5,28 @@ import type { CompiledFile } from "../../compile/compile.js";
 import type { Removed } from "../../compile/overlay.js";
 import { IlmError } from "../../errors.js";
 import { removeFromLoopback, hostAddresses } from "../../kernel/addresses.js";
+import { bootSeconds } from "../../kernel/boot-time.js";
 import { waitForPrograms } from "../../kernel/bpf/grace.js";
 import { detachPrograms, type BpfLink } from "../../kernel/bpf/link.js";
-import { type Pins, LOOKUP_LINK, stagingName, numbersIn, folderName } from "../../kernel/pins.js";
+import { type Pins, LOOKUP_LINK } from "../../kernel/pins.js";
 import type { Address } from "../../model/address.js";
 import type { Mapping } from "../../model/mapping.js";
-import { type ActiveRules, type FileHead, allMappings, readRules } from "../../model/rules.js";
+import {
+  type ActiveRules,
+  type FileHead,
+  allMappings,
+  noActiveRules,
+  readRules,
+} from "../../model/rules.js";
 import type { Revision } from "../../model/revision.js";
 import { beginStep } from "../../progress.js";
 import { type ChangeSummary, summaryOfNew, summarize, type Listed } from "../../rules/summary.js";
 import type { Description } from "../description.js";
 import type { Earlier } from "../earlier.js";
 import type { Missing, ApplyOptions, ApplyResult } from "../types.js";
-import { type Built, type Task, discardBuilt, buildGeneration } from "./build.js";
+import { type Built, type Task, discardBuilt, buildGeneration, homeBeside } from "./build.js";
 import { removeEnded } from "./ended.js";
-import { chooseEngine, withoutKfunc } from "./engine.js";
+import { type EngineChoice, chooseEngine, withoutKfunc } from "./engine.js";
 import type { Generation } from "./generation.js";
 import {
   attachDeliver,
@@ -31,12 +38,17 @@ import {
   pinLink,
 } from "./hooks.js";
 import { addressesOf, addMissing, unusedAddresses } from "./loopback.js";
+import { ownersOf, ownersOfEither } from "../../rules/permits.js";
 import { type Needs, needsOf, sameNeeds } from "./needs.js";
 import { mappingsAbove } from "./places.js";
 import { type Accounts, findAccounts, PermitNumbers } from "./permits.js";
 import { policyEntries, rewriteEntries } from "./policies.js";
-import { wantedOf, type Wanted, type Plan, planOver, planWhole } from "./plan.js";
-import { Registry } from "./registry.js";
+import { refuseBesidePending } from "../beside-pending.js";
+import { pendingOf, settleBack } from "./pending.js";
+import { removeLeftovers } from "./leftovers.js";
+import { unload } from "./unload.js";
+import { endpointsOf, wantedOf, type Wanted, type Plan, planOver, planWhole } from "./plan.js";
+import type { Registry } from "./registry.js";
 import {
   type State,
   NewerState,
@@ -46,7 +58,6 @@ import {
   isOff,
   unpinnedLink,
 } from "./state.js";
-import type { ActiveSide } from "./tables.js";
 
 interface Prepared {
   /** Addresses of services that were missing and have been added. */
@@ -59,41 +70,160 @@ interface Prepared {
 }
 
 export function apply(state: State, rules: ActiveRules, options: ApplyOptions): ApplyResult {
-  const { overNewer = false, revision = null, compiled = null } = options;
+  const { overNewer = false, revision = null, compiled = null, confirmSeconds } = options;
   // Only when this process holds the namespace: no other process would notice what goes meanwhile.
   const settleLater = options.settleLater === true && state.holds;
   state.settle();
+  settleBack(state);
   const { current, trouble } = state.look();
   if (trouble instanceof NewerState && !overNewer) throw trouble;
+  if (trouble !== null && confirmSeconds !== undefined) throw nothingToGoBackTo(trouble);
   const before = ownOf(current);
+  if (before !== undefined) {
+    refuseBesidePending(before.generation.number, pendingOf(before.generation.programs));
+  }
   if (before !== undefined) before.pinned = state.isPinned(before);
   const wanted = wantedOf(before, rules, chooseEngine(rules));
-  let act: (pins: Pins, prepared: Prepared) => ApplyResult;
+  const wish = { rules, wanted, revision, compiled };
+  let result: ApplyResult;
   if (before?.pinned === true && isActive(before, wanted)) {
-    act = (_, prepared) => refresh(state, before, wanted, prepared);
+    result = state.withMadePins((pins) =>
+      refresh(state, before, wanted, prepare(state, pins, before, rules)),
+    );
+  } else if (confirmSeconds !== undefined) {
+    result = applyUntil(state, before, wish, confirmSeconds);
   } else {
     // Plan first, as that changes nothing: a rule set that does not compile must leave no trace.
-    const plan = planFor(state, before, rules, wanted, revision, compiled);
-    act = (pins, prepared) =>
-      new Change({ state, pins, before, rules }, prepared, settleLater).make(plan);
+    const plan = planFor(state, before, wish);
+    result = make(state, { before, rules, waits: false, room: null }, plan, { settleLater });
   }
-  const result = state.withMadePins((pins) => act(pins, prepare(state, pins, before, rules)));
   return trouble === null ? result : { ...result, lost: trouble.message };
+}
+
+/** The rules that are asked for, and what is known about the way there. */
+interface Wish {
+  readonly rules: ActiveRules;
+  readonly wanted: Wanted;
+  readonly revision?: Revision | null;
+  readonly compiled?: CompiledFile | null;
+}
+
+/** How a change is made. */
+interface How {
+  readonly settleLater?: boolean;
+  /** How long the rules wait for their confirmation; absent when they decide for good. */
+  readonly confirmSeconds?: number;
+}
+
+function make(state: State, task: Omit<Task, "state" | "pins">, plan: Plan, how: How): ApplyResult {
+  return state.withMadePins((pins) => {
+    const prepared = prepare(state, pins, task.before, task.rules);
+    return new Change({ ...task, state, pins }, prepared, how).make(plan);
+  });
 }
 
 /** Plans what to build for the rules: an overlay where that will do. */
 function planFor(
-  state: State,
+  { settings: { layeredFrom } }: State,
   before: Loaded | undefined,
-  rules: ActiveRules,
-  wanted: Wanted,
-  revision: Revision | null = null,
-  compiled: CompiledFile | null = null,
+  { rules, wanted, revision = null, compiled = null }: Wish,
 ): Plan {
   return (
     (before?.pinned === true && planOver(before, rules, wanted, revision)) ||
-    planWhole(rules, wanted, state.settings.layeredFrom, compiled)
+    planWhole(rules, wanted, layeredFrom, compiled)
   );
+}
+
+/**
+ * Makes a change that goes back by itself. Both rules have to be in the same tables; where these
+ * have no room for that, the active rules first move into others, in which they decide as before.
+ */
+function applyUntil(
+  state: State,
+  before: Loaded | undefined,
+  { rules, wanted, revision = null, compiled = null }: Wish,
+  confirmSeconds: number,
+): ApplyResult {
+  const over = before?.pinned === true ? planOver(before, rules, wanted, revision) : null;
+  // The file's mappings have two sides too, whatever their number.
+  const whole = (): Plan => planWhole(rules, wanted, Infinity, compiled);
+  const plan = over ?? whole();
+  refuseWhatStays(before, plan);
+  const task = { rules, waits: true, room: null };
+  if (before !== undefined && staysBeside(before, plan)) {
+    return make(state, { ...task, before }, plan, { confirmSeconds });
+  }
+  const planned = plan.whole === null ? whole() : plan;
+  const { file, sources } = rules;
+  // Anything that this host lacks is found before anything moves.
+  findAccounts(file.head, planned.whole?.mappings ?? [], sources);
+  const wasLoaded = before !== undefined || state.earlier !== undefined;
+  const moved = moveRules(state, before, planned);
+  try {
+    const result = make(state, { ...task, before: state.require() }, planned, { confirmSeconds });
+    const { takenOverFormat } = moved;
+    return {
+      ...result,
+      takenOverFormat,
+      addressesAdded: [...moved.addressesAdded, ...result.addressesAdded],
+      repaired: [...moved.repaired, ...result.repaired],
+    };
+  } catch (error) {
+    if (!wasLoaded) unload(state);
+    throw error;
+  }
+}
+
+/** Moves the active rules, if there are any, into tables that have room for these as well. */
+function moveRules(state: State, before: Loaded | undefined, planned: Plan): ApplyResult {
+  const rules = (before ?? state.earlier)?.description.rules ?? noActiveRules;
+  const choice = before === undefined ? planned.choice : choiceOf(before);
+  const plan = planWhole(rules, wantedOf(before, rules, choice), Infinity);
+  const { whole: compiled } = planned;
+  if (compiled === null) throw new IlmError("INTERNAL", "an overlay has no tables of its own");
+  const room = { compiled, endpoints: endpointsOf(planned) };
+  return make(state, { before, rules, waits: false, room }, plan, {});
+}
+
+function choiceOf({ description: { engine, kfuncTrouble } }: Loaded): EngineChoice {
+  return { engine, kfuncTrouble };
+}
+
+/** Reports whether the rules can be built beside the active ones, in the same tables. */
+function staysBeside(before: Loaded, plan: Plan): boolean {
+  return (
+    before.pinned &&
+    before.registry.hasRoom(endpointsOf(plan)) &&
+    (plan.whole === null || homeBeside(before, plan.whole, plan.layers) !== null)
+  );
+}
+
+/** Refuses what would not go back by itself. */
+function refuseWhatStays(before: Loaded | undefined, plan: Plan): void {
+  if (before === undefined) return;
+  const refuse = (what: string): never => {
+    throw new IlmError("CONFIGURATION", `this change cannot go back by itself: ${what}`, {
+      remedy: "Apply it without --confirm, or make that part of it a change of its own first.",
+    });
+  };
+  const { engine } = before.description;
+  if (plan.choice.engine !== engine) {
+    refuse(`the active rules use the engine ${engine}, and these ${plan.choice.engine}`);
+  }
+  const other = before.registry.contradicted(endpointsOf(plan));
+  if (other !== undefined) {
+    const { address, port, protocol } = other;
+    refuse(
+      `who hands over to ${protocol} ${address} port ${port || "any"}, or where its answers leave from, differs from the active rules`,
+    );
+  }
+}
+
+function nothingToGoBackTo(trouble: IlmError): IlmError {
+  return new IlmError(trouble.code, `there is nothing to go back to: ${trouble.message}`, {
+    cause: trouble,
+    remedy: "Apply the whole configuration without --confirm.",
+  });
 }
 
 /** A generation that is built and filled, with the previous counters. Only the switch remains. */
@@ -114,14 +244,17 @@ class Change {
   readonly #earlier: Earlier | undefined;
   readonly #prepared: Prepared;
   readonly #settleLater: boolean;
+  /** How long the rules wait for their confirmation; null when they decide for good. */
+  readonly #confirmSeconds: number | null;
   /** True once the previous generation has counted its last packet. */
   #hasCounted = false;
 
-  constructor(task: Task, prepared: Prepared, settleLater: boolean) {
+  constructor(task: Task, prepared: Prepared, { settleLater = false, confirmSeconds }: How) {
     this.#task = task;
     this.#earlier = task.state.earlier;
     this.#prepared = prepared;
     this.#settleLater = settleLater;
+    this.#confirmSeconds = confirmSeconds ?? null;
   }
 
   make(planned: Plan): ApplyResult {
@@ -149,7 +282,9 @@ class Change {
     // No other process may see less than before until then.
     if (settlesLater) this.#carry(ready);
     const difference = differenceOf((this.#task.before ?? this.#earlier)?.description, ready);
-    generation.programs.writeHeader(description, plan.mappings);
+    const pending = pendingOf(generation.programs);
+    const backTo = pending && { generation: pending.backTo, from: pending.until };
+    generation.programs.writeHeader(description, plan.mappings, backTo);
     if (!settlesLater) this.#task.state.settle();
     return {
       generation: description.generation,
@@ -158,13 +293,14 @@ class Change {
       mappings: plan.mappings,
       incremental: endpoints === null,
       addressesAdded: added,
-      addressesRemoved: unused.filter((address) => removeFromLoopback(address)),
+      addressesRemoved: this.#waits ? [] : unused.filter((address) => removeFromLoopback(address)),
       interfacesMissing: ready.interfacesMissing,
       kfuncTrouble: plan.choice.kfuncTrouble,
       repaired: [...repaired, ...restored],
       off,
       takenOverFormat: this.#earlier?.format ?? null,
       lost: null,
+      pending,
     };
   }
 
@@ -206,7 +342,9 @@ class Change {
       const without = { ...plan, choice: withoutKfunc(this.#task.rules, plan.choice, error) };
       const { before } = this.#task;
       if (before?.pinned === true && isActive(before, without)) return null;
-      const other = planFor(this.#task.state, before, this.#task.rules, without);
+      if (this.#waits) throw error;
+      const { state, rules } = this.#task;
+      const other = planFor(state, before, { rules, wanted: without });
       return { built: this.#buildOnce(other), plan: other };
     }
   }
@@ -214,9 +352,10 @@ class Change {
   #buildOnce(plan: Plan): Built {
     const build = (what: Plan): Built | null =>
       buildGeneration(this.#task, what, this.#settleLater);
+    const { rules, state } = this.#task;
     const built =
       build(plan) ??
-      build(planWhole(this.#task.rules, plan, this.#task.state.settings.layeredFrom));
+      (this.#waits ? null : build(planWhole(rules, plan, state.settings.layeredFrom)));
     if (built === null) throw new IlmError("INTERNAL", "the whole lies on nothing");
     return built;
   }
@@ -227,7 +366,8 @@ class Change {
    */
   #fit(built: Built, plan: Plan): Ready {
     const { before } = this.#task;
-    const needs = needsOf(built, isOff(before ?? this.#earlier));
+    const beside = this.#beside();
+    const needs = needsOf({ ...built, beside }, isOff(before ?? this.#earlier));
     const isAttached =
       built.registry === before?.registry && sameNeeds(needs, this.#prepared.attached);
     const interfacesMissing = built.generation.resolveInterfaces();
@@ -271,13 +411,15 @@ class Change {
   #switch(ready: Ready, off: boolean): Loaded {
     const { generation, description, registry } = ready;
     const { before } = this.#task;
-    const now = { side: description.side, off };
-    const link = switchTo(this.#task.state, this.#task.pins, before, generation, now);
+    const until_s =
+      this.#confirmSeconds === null ? null : Math.ceil(bootSeconds() + this.#confirmSeconds);
+    generation.programs.activate({ side: description.side, off }, until_s);
+    const link = switchTo(this.#task.state, this.#task.pins, before, generation);
     // Otherwise, ingress is as it was when the change was prepared.
     if (generation.programs !== before?.generation.programs || registry !== before.registry) {
       generation.programs.setCalled(registry);
     }
-    const loaded = loadedOf(link, generation, registry);
+    const loaded = loadedOf(link, generation, registry, this.#beside());
     this.#task.state.earlier = undefined;
     this.#task.state.loaded = loaded;
     return loaded;
@@ -286,9 +428,22 @@ class Change {
   /** Tells the registry what processes may do by the rules that decide now. */
   #permit({ registry, description, endpoints, accounts, permits }: Ready): void {
     const { head } = description.rules.file;
-    tellPolicies(registry, head, accounts);
+    const other = this.#beside()?.description.rules.file.head ?? null;
+    tellPolicies(registry, head, accounts, other);
     // An overlay changes nothing about services.
-    if (endpoints !== null) registry.permit(head.services, permits);
+    if (endpoints === null) return;
+    const owners =
+      other === null ? ownersOf(head.services) : ownersOfEither(head.services, other.services);
+    registry.permit(owners, permits);
+  }
+
+  get #waits(): boolean {
+    return this.#confirmSeconds !== null;
+  }
+
+  /** Returns the generation that decides again if this one is not confirmed. */
+  #beside(): Generation | null {
+    return this.#waits ? (this.#task.before?.generation ?? null) : null;
   }
 
   /**
@@ -298,6 +453,7 @@ class Change {
   #settlesLater({ generation, isAttached }: Ready): boolean {
     return (
       this.#settleLater &&
+      !this.#waits &&
       isAttached &&
       generation.programs === this.#task.before?.generation.programs &&
       this.#prepared.unused.length === 0
@@ -321,10 +477,11 @@ class Change {
       if (pins !== undefined) removeLeftovers(pins, loaded);
     });
     if (this.#task.before === undefined) detachStrays(this.#task.state, registry.programIds);
-    if (endpoints !== null) {
+    // The rules before need theirs until it is known which of the two stay.
+    if (endpoints !== null && !this.#waits) {
       registry.setMappedPorts(allMappings(readRules(this.#task.rules)), true);
       registry.retain(endpoints);
-      registry.retainOwners(this.#task.rules.file.head.services);
+      registry.retainOwners(ownersOf(this.#task.rules.file.head.services));
       ready.permits.forgetOthers();
     }
     return again;
@@ -349,7 +506,8 @@ class Change {
     const { before } = this.#task;
     this.#earlier?.close();
     if (before === undefined) return;
-    before.generation.close();
+    before.beside?.close();
+    if (!this.#waits) before.generation.close();
     if (before.generation.programs !== generation.programs) before.generation.programs.close();
     if (before.link !== link) before.link.close();
   }
@@ -390,10 +548,24 @@ function prepare(
   return { added, unused, repaired: repairAttached(state, pins, before, attached), attached };
 }
 
-/** Tells the registry what the rules say about processes. */
-function tellPolicies(registry: Registry, head: FileHead, accounts: Accounts): void {
-  registry.setRewrites(rewriteEntries(head, accounts));
-  registry.setPolicies(policyEntries(head, accounts));
+/**
+ * Tells the registry what the rules say about processes. `others`: what these say stays, where the
+ * rules say nothing.
+ */
+function tellPolicies(
+  registry: Registry,
+  head: FileHead,
+  accounts: Accounts,
+  others: FileHead | null,
+): void {
+  const heads = others === null ? [head] : [others, head];
+  registry.setRewrites(lastOfEach(heads.flatMap((one) => rewriteEntries(one, accounts))));
+  registry.setPolicies(lastOfEach(heads.flatMap((one) => policyEntries(one, accounts))));
+}
+
+/** Returns the last entry with each key. */
+function lastOfEach<T>(entries: readonly [Uint8Array, T][]): [Uint8Array, T][] {
+  return [...new Map(entries.map((one) => [Buffer.from(one[0]).toString("hex"), one])).values()];
 }
 
 /**
@@ -408,18 +580,19 @@ function refresh(
 ): ApplyResult {
   // What is attached was checked when the change was prepared. A killed writer may not have got to
   // the header.
-  generation.programs.writeHeader(description, mappings);
+  generation.programs.writeHeader(description, mappings, null);
   registry.sweep();
   registry.meetVrfs();
   const { rules, strangerPolicy } = description;
   const { head } = rules.file;
   // What is said about processes, and whose services are, names no mappings.
   const accounts = findAccounts(head, [], rules.sources);
-  tellPolicies(registry, head, accounts);
+  tellPolicies(registry, head, accounts, null);
   const permits = new PermitNumbers(registry.map("permits"), accounts, strangerPolicy);
   registry.noteFirstUnprivileged();
-  registry.permit(head.services, permits);
-  registry.retainOwners(head.services);
+  const owners = ownersOf(head.services);
+  registry.permit(owners, permits);
+  registry.retainOwners(owners);
   return {
     generation: description.generation,
     changed: false,
@@ -434,6 +607,7 @@ function refresh(
     off: isOff(state.loaded),
     takenOverFormat: null,
     lost: null,
+    pending: null,
   };
 }
 
@@ -442,9 +616,7 @@ function switchTo(
   pins: Pins,
   before: Loaded | undefined,
   { programs }: Generation,
-  now: ActiveSide,
 ): BpfLink {
-  programs.activate(now);
   if (before !== undefined) {
     if (before.generation.programs !== programs) before.link.update(programs.lookup);
     if (!before.pinned) pinLink(pins, before.link);
@@ -468,28 +640,6 @@ function switchTo(
   const link = attachLookup(programs);
   link.pin(pins.base, LOOKUP_LINK);
   return link;
-}
-
-/**
- * Removes what a killed writer left, and inactive generations and registries. The caller makes sure
- * that no packet they decided is still on its way.
- */
-function removeLeftovers(pins: Pins, keep: Loaded | undefined): void {
-  keep?.registry.countOnlyFor(keep.generation.programs.number);
-  const kept = {
-    generation: keep?.generation.number,
-    programs: keep?.generation.programs.number,
-    registry: keep?.registry.number,
-  };
-  const names = pins.base.names();
-  for (const kind of ["generation", "programs", "registry"] as const) {
-    if (names.includes(stagingName(kind))) pins.base.remove(stagingName(kind));
-    for (const number of numbersIn(names, kind)) {
-      if (number === kept[kind]) continue;
-      if (kind === "registry") Registry.remove(pins, number);
-      else pins.base.remove(folderName(kind, number));
-    }
-  }
 }
 
 /** Reports whether the kfunc may be deciding, which is also assumed of another version's rules. */

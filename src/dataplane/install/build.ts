@@ -5,7 +5,7 @@ import { IlmError } from "../../errors.js";
 import { waitForPrograms } from "../../kernel/bpf/grace.js";
 import { type Pins, folderName } from "../../kernel/pins.js";
 import type { StrangerPolicy } from "../../model/mapping.js";
-import { type ActiveRules, allMappings, readRules } from "../../model/rules.js";
+import { type ActiveRules, type FileHead, allMappings, readRules } from "../../model/rules.js";
 import { version } from "../../version.js";
 import type { Description, Layers } from "../description.js";
 import { Generation } from "./generation.js";
@@ -13,14 +13,14 @@ import { type Plan, endpointsOf } from "./plan.js";
 import { joinMappings } from "../../model/mappings.js";
 import { type Accounts, PermitNumbers, findAccounts } from "./permits.js";
 import { Programs } from "./programs.js";
+import { ownersOf } from "../../rules/permits.js";
 import { Registry } from "./registry.js";
 import { sharesFor, tellsApart } from "./shares.js";
 import type { State, Loaded } from "./state.js";
+import { otherSide, type Side } from "./sides.js";
 import {
-  otherSide,
   type Searched,
   type MapSizes,
-  type Side,
   capacityOf,
   searched,
   fitsIn,
@@ -28,6 +28,7 @@ import {
   isLayered,
   twoSided as bothSides,
   sideFor,
+  largerOf,
   oneSided,
 } from "./tables.js";
 
@@ -37,6 +38,19 @@ export interface Task {
   readonly pins: Pins;
   readonly before: Loaded | undefined;
   readonly rules: ActiveRules;
+  /**
+   * True when the rules wait for their confirmation: they are built beside those that decide again
+   * without it, in the same program set and registry, and take nothing away that those need.
+   */
+  readonly waits: boolean;
+  /** Rules for which there has to be room beside these; null for none. */
+  readonly room: Room | null;
+}
+
+/** Rules for which there has to be room. */
+export interface Room {
+  readonly compiled: Compiled;
+  readonly endpoints: readonly Endpoint[];
 }
 
 export interface Built extends Pick<Loaded, "generation" | "registry" | "description"> {
@@ -71,6 +85,15 @@ function strangerPolicyFor({ state, before, rules }: Task): StrangerPolicy {
   return known.description.strangerPolicy ?? "report";
 }
 
+/** Returns all that names accounts: of the rules, and of those that may decide again. */
+function headOf({ before, rules, waits }: Task): Pick<FileHead, "services" | "wildcard"> {
+  const { services, wildcard } = rules.file.head;
+  if (!waits || before === undefined) return rules.file.head;
+  const { head } = before.description.rules.file;
+  const users = { ...head.wildcard?.users, ...wildcard?.users };
+  return { services: [...head.services, ...services], wildcard: { ...wildcard, users } };
+}
+
 /** A registry with a place for each destination. */
 interface Placed {
   readonly registry: Registry;
@@ -84,7 +107,7 @@ interface Placed {
  * the registry when the change settles.
  */
 function placeEndpoints(
-  { state, pins, before, rules }: Task,
+  { state, pins, before, rules, waits, room }: Task,
   plan: Plan,
   accounts: Accounts,
   strangers: StrangerPolicy,
@@ -106,15 +129,16 @@ function placeEndpoints(
   if (present !== undefined) {
     const permits = permitsOf(present);
     present.noteFirstUnprivileged();
-    const slots = present.reserve(endpoints, permits, isWhole);
+    const hasRoom = room === null || present.hasRoom([...endpoints, ...room.endpoints]);
+    const slots = hasRoom ? present.reserve(endpoints, permits, isWhole && !waits) : undefined;
     if (slots !== undefined) return { registry: present, slots, permits };
   }
-  if (!isWhole) return null;
+  if (!isWhole || waits) return null;
   const registry = Registry.create(
     pins,
     Math.max(0, ...pins.numbers("registry")) + 1,
     state.cookie,
-    endpoints.length,
+    endpoints.length + (room?.endpoints.length ?? 0),
     steers,
     before?.registry.heritage ??
       Registry.heritageOf(pins, state.cookie, state.earlier?.description.registry),
@@ -123,7 +147,7 @@ function placeEndpoints(
   registry.forgetUnseen();
   const permits = permitsOf(registry);
   registry.noteFirstUnprivileged();
-  registry.addOwners(rules.file.head.services, permits);
+  registry.addOwners(ownersOf(rules.file.head.services), permits);
   const slots = registry.reserve(endpoints, permits, isWhole);
   if (slots === undefined) throw new IlmError("INTERNAL", "a new registry is too small");
   return { registry, slots, permits };
@@ -131,14 +155,21 @@ function placeEndpoints(
 
 /** Writes a generation's description, except for where its tables are. */
 function describePlan(
-  { state, pins, before, rules }: Task,
+  { state, pins, before, rules, room }: Task,
   plan: Plan,
   registry: Registry,
 ): Omit<Description, "programs" | "side" | "twoSided" | "strangerPolicy"> {
   const { drawSeed = (before ?? state.earlier)?.description.drawSeed } = state.settings;
+  const known = before?.description;
+  // The number of one that went back is not used again: others may still know it.
+  const onSides = ([0, 1] as const).map(
+    (side) => before?.generation.programs.generationOn(side) ?? 0,
+  );
+  // The same rules, in other tables.
+  const appliedAt = room === null ? undefined : known?.appliedAt;
   return {
-    generation: Math.max(before?.description.generation ?? 0, ...pins.numbers("generation")) + 1,
-    appliedAt: new Date().toISOString(),
+    generation: Math.max(known?.generation ?? 0, ...onSides, ...pins.numbers("generation")) + 1,
+    appliedAt: appliedAt ?? new Date().toISOString(),
     version,
     rules,
     ...plan.choice,
@@ -165,7 +196,7 @@ export function buildGeneration(task: Task, plan: Plan, sweepsLater: boolean): B
   const strangerPolicy = strangerPolicyFor(task);
   const added = plan.overlay?.compiled.mappings ?? [];
   const mappings = plan.whole === null ? added : joinMappings(plan.whole.mappings, added);
-  const accounts = findAccounts(task.rules.file.head, mappings, task.rules.sources);
+  const accounts = findAccounts(headOf(task), mappings, task.rules.sources);
   const placed = placeEndpoints(task, plan, accounts, strangerPolicy, sweepsLater);
   if (placed === null) return null;
   const { registry, slots, permits } = placed;
@@ -195,8 +226,11 @@ export function buildGeneration(task: Task, plan: Plan, sweepsLater: boolean): B
     const shares = sharesFor(
       whole.destinations,
       ...(plan.overlay === null ? [] : [plan.overlay.compiled.destinations]),
+      ...(task.room === null ? [] : [task.room.compiled.destinations]),
     );
-    const home = (stays ? homeBeside(before, whole, layers) : null) ?? homeFor(whole, layers);
+    const beside = stays && task.room === null ? homeBeside(before, whole, layers) : null;
+    if (beside === null && task.waits) return null;
+    const home = beside ?? homeFor(whole, layers, task.room);
     const { sizes, side, twoSided } = home;
     if (sizes !== null) {
       const number = Math.max(0, ...pins.numbers("programs")) + 1;
@@ -245,7 +279,7 @@ interface Home {
 /**
  * Finds room on the other side of the active tables. Returns null when the generation does not fit.
  */
-function homeBeside(
+export function homeBeside(
   { generation, description }: Loaded,
   compiled: Compiled,
   layers: Layers | null,
@@ -259,12 +293,14 @@ function homeBeside(
   return { searched: found, sizes: null, side, twoSided: true };
 }
 
-function homeFor(compiled: Compiled, layers: Layers | null): Home {
+function homeFor(compiled: Compiled, layers: Layers | null, room: Room | null): Home {
   const found = searched(compiled, 0);
-  const sizes = tableSizes(compiled, found);
+  const own = tableSizes(compiled, found);
+  const sizes =
+    room === null ? own : largerOf(own, tableSizes(room.compiled, searched(room.compiled, 0)));
   // For large tables, a second side would occupy memory all the time, only to be used during
   // changes.
-  const twoSided = layers === null && !isLayered(compiled.mappings.length);
+  const twoSided = layers === null && (room !== null || !isLayered(compiled.mappings.length));
   return {
     searched: found,
     sizes: twoSided ? bothSides(sideFor(sizes)) : oneSided(sizes, layers !== null),

@@ -15,6 +15,7 @@ import { type Mappings, toLazy } from "../../model/mappings.js";
 import { allMappings, readRules } from "../../model/rules.js";
 import { KernelBase } from "./base.js";
 import {
+  addCounters,
   type Run,
   SummedCounters,
   moveCounters,
@@ -27,6 +28,8 @@ import {
 } from "../observe/counting.js";
 import {
   type Counted,
+  type Shares,
+  addShares,
   divide,
   moveShares,
   putShares,
@@ -52,9 +55,9 @@ import { mappingsAbove } from "./places.js";
 import { packPorts, readBelow } from "./ports.js";
 import type { Programs } from "./programs.js";
 import { createTextMap, readText, writeText } from "./text.js";
+import { type Side } from "./sides.js";
 import {
   type Searched,
-  type Side,
   type TablesToFill,
   capacityOf,
   fillOverlay,
@@ -135,6 +138,12 @@ function readDescription(
     throw error;
   }
 }
+
+/** What this version has counted. */
+type CountedWithShares = Counted & { readonly shares: Shares };
+
+/** Stands in for `carried` where what earlier generations counted does not matter. */
+const nothingCarried = { readParts: (): void => undefined };
 
 export class Generation {
   readonly number: number;
@@ -379,11 +388,12 @@ export class Generation {
   }
 
   /**
-   * Returns the counters of each mapping: what it counted in this generation and before. Returns
-   * undefined when the generation is no longer active, as others may have counted there.
+   * Returns the counters of each mapping: what it counted in this generation and before, and in
+   * `back`, which went back. Returns undefined when the generation is no longer active, as others
+   * may have counted there.
    */
-  counters(): CounterList | undefined {
-    const { sums } = this.counted();
+  counters(back: Generation | null = null): CounterList | undefined {
+    const { sums } = back === null ? this.counted() : this.#countedWith(back);
     if (this.programs.generationOn(this.description.side) !== this.number) return undefined;
     return new SummedCounters(sums);
   }
@@ -393,12 +403,21 @@ export class Generation {
    * longer active. An index that no longer exists counts 0, as others may change the rules
    * meanwhile.
    */
-  countersOf(indexes: readonly number[]): MappingCounters[] | undefined {
+  countersOf(indexes: readonly number[], back: Generation | null): MappingCounters[] | undefined {
     const runs = this.#runs();
     const { counters, shares: table } = this.programs;
     const mappings = toLazy(allMappings(readRules(this.description.rules)));
     const toAt = (index: number): readonly Destination[] =>
       index < mappings.length ? mappings.toAt(index) : [];
+    if (back !== null) {
+      const { sums, shares } = this.#countedWith(back);
+      if (this.programs.generationOn(this.description.side) !== this.number) return undefined;
+      const all = new SummedCounters(sums);
+      return indexes.map((index) => {
+        const own = all.at(index) ?? noCounters;
+        return { ...own, to: divide(toAt(index), shares, index, own.selected) };
+      });
+    }
     // What the destinations got comes first: what is counted meanwhile is the first one's.
     const divided = this.#map("divided");
     const shares = sharesAt(indexes, runs, divided, table, (index) => toAt(index).length);
@@ -412,17 +431,18 @@ export class Generation {
   }
 
   /** Returns the sum of all counters, or undefined when the generation is no longer active. */
-  counterTotal(): Counters | undefined {
+  counterTotal(back: Generation | null): Counters | undefined {
+    if (back !== null) return this.counters(back)?.total();
     const total = totalOfRuns(this.#runs(), this.#map("carried"), this.programs.counters);
     return this.programs.generationOn(this.description.side) === this.number ? total : undefined;
   }
 
   /** Returns what all mappings have counted. */
   counted(): Counted {
-    return this.#countedIn(allMappings(readRules(this.description.rules)), this.#runs());
+    return this.#counted(allMappings(readRules(this.description.rules)), this.#runs());
   }
 
-  #countedIn(mappings: Mappings, runs: readonly Run[]): Counted {
+  #counted(mappings: Mappings, runs: readonly Run[]): CountedWithShares {
     const shares = sumShares(runs, this.#map("divided"), this.programs.shares);
     const { counters } = this.programs;
     return { mappings, shares, sums: sumRuns(runs, this.#map("carried"), counters) };
@@ -435,7 +455,7 @@ export class Generation {
   countedAbove(gone: readonly Removed[]): Counted {
     const above = mappingsAbove(this.description);
     const mappings = [...above, ...gone.map(({ mapping }) => mapping)];
-    return this.#countedIn(mappings, runsAbove(this.description, gone));
+    return this.#counted(mappings, runsAbove(this.description, gone));
   }
 
   #runs(): Run[] {
@@ -472,6 +492,88 @@ export class Generation {
       this.#map("divided").writeArray(count, putShares(shares, start, count), carried);
       done += count;
     }
+  }
+
+  /**
+   * Takes over what its mappings have counted in `other`, which came after this generation, went
+   * back, and counts no more. A writer that is killed in between leaves it counted twice.
+   */
+  takeCounts(other: Generation): void {
+    const { places, sums, shares } = this.#countedIn(other);
+    const [carried, divided] = [this.#map("carried"), this.#map("divided")];
+    const { size } = countersLayout;
+    let index = 0;
+    for (const run of this.#runs()) {
+      for (let at = 0; at < run.count; at++, index++) {
+        const place = places[index] ?? -1;
+        const counted = sums.subarray(place * size, (place + 1) * size);
+        if (place < 0 || counted.every((byte) => byte === 0)) continue;
+        const key = encode(u32, run.carried + at);
+        const [sum, own] = [carried.lookup(key), divided.lookup(key)];
+        if (sum === undefined || own === undefined) {
+          throw new IlmError("INTERNAL", "an array without its entry");
+        }
+        addCounters(sum, counted, 1);
+        addShares(own, shares, index);
+        carried.update(key, sum);
+        divided.update(key, own);
+      }
+    }
+    for (const { counters, count } of other.#runsAlone()) {
+      this.programs.counters.clear(counters, count);
+      this.programs.shares.clear(counters, count);
+    }
+  }
+
+  /**
+   * Returns what all mappings have counted, with what they have counted in `back`, which went back.
+   */
+  #countedWith(back: Generation): CountedWithShares {
+    const whole = this.#counted(allMappings(readRules(this.description.rules)), this.#runs());
+    const { places, sums, shares } = this.#countedIn(back);
+    const { size } = countersLayout;
+    places.forEach((place, index) => {
+      if (place < 0) return;
+      const sum = whole.sums.subarray(index * size, (index + 1) * size);
+      addCounters(sum, sums.subarray(place * size, (place + 1) * size), 1);
+    });
+    shares.values.forEach((value, at) => {
+      whole.shares.values[at] = (whole.shares.values[at] ?? 0) + value;
+    });
+    return whole;
+  }
+
+  /**
+   * Returns what its mappings have counted in `other` alone: where each was there, its counters by
+   * that place, and its shares.
+   */
+  #countedIn(other: Generation): { places: Int32Array; sums: Uint8Array; shares: Shares } {
+    const counted = other.#countedAlone();
+    const own = allMappings(readRules(this.description.rules));
+    const places = placesBefore(counted.mappings, own);
+    const shares = moveShares(counted, own, places, widthOf(this.programs.shares));
+    return { places, sums: counted.sums, shares };
+  }
+
+  /** The counters of the mappings that this generation has alone: all, or those of its overlay. */
+  #runsAlone(): Run[] {
+    const { description } = this;
+    return description.layers === null ? this.#runs() : runsAbove(description, []);
+  }
+
+  /** Returns what its mappings have counted since it became active. */
+  #countedAlone(): Counted {
+    const { description, programs } = this;
+    const runs = this.#runsAlone();
+    const mappings =
+      description.layers === null
+        ? allMappings(readRules(description.rules))
+        : mappingsAbove(description);
+    return {
+      mappings,
+      shares: sumShares(runs, nothingCarried, programs.shares),
+      sums: sumRuns(runs, nothingCarried, programs.counters),
+    };
   }
 
   /**

@@ -196,6 +196,7 @@ function meetInterfaces(state: State): Missing[] {
   return state.asOne(() => {
     const loaded = state.ownReadable();
     loaded?.generation.resolveInterfaces();
+    loaded?.beside?.resolveInterfaces();
     loaded?.registry.meetVrfs();
     return loaded === undefined ? [] : steer(state, loaded, needsOf(loaded, isOff(loaded)));
   });

@@ -3,7 +3,7 @@ import { sysctl } from "../../kernel/procfs.js";
 import type { FileHead } from "../../model/rules.js";
 import type { Description } from "../description.js";
 import { type Direction, directions } from "./interfaces.js";
-import { type OptionalHook, optionalHooks } from "./registry.js";
+import { type OptionalHook, type Registry, optionalHooks } from "./registry.js";
 import type { Loaded } from "./state.js";
 
 /** What rules need to be attached, besides what always is. */
@@ -29,10 +29,26 @@ function neededDirections(
   return { ingress: udp || mptcp || steersTcp, egress: udp };
 }
 
+/**
+ * Returns what the rules need, and what those need that decide again if a change is not confirmed.
+ */
 export function needsOf(
-  { registry, description }: Pick<Loaded, "registry" | "description">,
+  { registry, description, beside }: Pick<Loaded, "registry" | "description" | "beside">,
   off: boolean,
 ): Needs {
+  const own = needsOfOne(registry, description, off);
+  if (beside === null) return own;
+  const other = needsOfOne(registry, beside.description, off);
+  return {
+    directions: {
+      ingress: own.directions.ingress || other.directions.ingress,
+      egress: own.directions.egress || other.directions.egress,
+    },
+    hooks: optionalHooks.filter((hook) => own.hooks.includes(hook) || other.hooks.includes(hook)),
+  };
+}
+
+function needsOfOne(registry: Registry, description: Description, off: boolean): Needs {
   const needed = neededDirections(description, off);
   const wanted: Record<OptionalHook, boolean> = {
     // This hook counts what ingress hands over.

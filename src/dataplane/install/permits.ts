@@ -51,7 +51,7 @@ function* namedOwners(services: readonly Service[], list: Mappings): Generator<N
  * CONFIGURATION with all that it does not have.
  */
 export function findAccounts(
-  { services, wildcard }: FileHead,
+  { services, wildcard }: Pick<FileHead, "services" | "wildcard">,
   mappings: Mappings,
   sources: readonly string[],
 ): Accounts {

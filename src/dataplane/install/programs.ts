@@ -18,7 +18,7 @@ import { beginStep } from "../../progress.js";
 import { CopiedCounters, copiesFor } from "./counters.js";
 import { CopiedShares, SHARE_BYTES } from "./shares.js";
 import type { Description } from "../description.js";
-import { attachHeader, openHeader, writeHeader } from "../header.js";
+import { type BackTo, attachHeader, openHeader, writeHeader } from "../header.js";
 import { objectPath } from "../objects.js";
 import { WrittenPorts } from "./ports.js";
 import {
@@ -30,14 +30,16 @@ import {
 } from "./registry.js";
 import {
   type ActiveSide,
-  type MapSizes,
   type Side,
-  generationOn,
-  overlayTables,
   activate,
+  endWait,
+  generationOn,
+  leaveBack,
   readActive,
-  resized,
-} from "./tables.js";
+  switchOff,
+  wentBackAt,
+} from "./sides.js";
+import { type MapSizes, overlayTables, resized } from "./tables.js";
 import type { ActiveEngine } from "../types.js";
 
 /** The tables that both programs read (bpf/tables.h). */
@@ -231,9 +233,31 @@ export class Programs {
     return readActive(this.map("sides"));
   }
 
-  /** Switches everything that reads the tables, at once. */
-  activate(now: ActiveSide): void {
-    activate(this.map("sides"), now);
+  /**
+   * Switches everything that reads the tables, at once: until `until_s`, by CLOCK_BOOTTIME, or for
+   * good.
+   */
+  activate(now: Pick<ActiveSide, "side" | "off">, until_s: number | null = null): void {
+    activate(this.map("sides"), now, until_s);
+  }
+
+  switchOff(off: boolean): void {
+    switchOff(this.map("sides"), off);
+  }
+
+  /** Has the other side decide from now on, although a change still waits for its confirmation. */
+  endWait(): void {
+    endWait(this.map("sides"));
+  }
+
+  /** Notes that a change has gone back, whose time is over. */
+  leaveBack(): void {
+    leaveBack(this.map("sides"));
+  }
+
+  /** Returns when the last pending change went back, by CLOCK_BOOTTIME in seconds, or null. */
+  get wentBackAt(): number | null {
+    return wentBackAt(this.map("sides"));
   }
 
   /** Returns the number of the generation on a side, or 0 if there is none. */
@@ -259,9 +283,9 @@ export class Programs {
   }
 
   /** Writes the header beside the program. The caller counts the `mappings`. */
-  writeHeader(description: Description, mappings: number): void {
+  writeHeader(description: Description, mappings: number, backTo: BackTo | null): void {
     this.#header ??= openHeader(this.lookup.id);
-    if (this.#header !== undefined) writeHeader(this.#header, description, mappings);
+    if (this.#header !== undefined) writeHeader(this.#header, description, mappings, backTo);
   }
 
   close(): void {

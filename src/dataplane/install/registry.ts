@@ -40,7 +40,7 @@ import {
 } from "../../abi/generated.js";
 import { bytesLayout, decode, decodeAll, encode } from "../../abi/layout.js";
 import type { Endpoint } from "../../compile/compile.js";
-import { Permits } from "../../rules/permits.js";
+import type { Owners } from "../../rules/permits.js";
 import { IlmError } from "../../errors.js";
 import { BpfObject } from "../../kernel/bpf/object.js";
 import {
@@ -66,7 +66,7 @@ import { openCgroup2, rootCgroupId } from "../../kernel/mounts.js";
 import { vrfIndexes } from "../../kernel/interfaces.js";
 import { firstUnprivilegedPort, sysctl } from "../../kernel/procfs.js";
 import { type Address, type Family, addressBytes, addressFromBytes } from "../../model/address.js";
-import type { Protocol, Service } from "../../model/mapping.js";
+import type { Protocol } from "../../model/mapping.js";
 import { type Mappings, toLazy } from "../../model/mappings.js";
 import { beginStep } from "../../progress.js";
 import { putEntries, u32, u64 } from "./batches.js";
@@ -752,6 +752,27 @@ export class Registry {
     return keys.map((key) => known.get(keyText(key))?.index ?? ILM_SLOT_NONE);
   }
 
+  /** Reports whether these endpoints find places, too. */
+  hasRoom(endpoints: readonly Endpoint[]): boolean {
+    const known = new Set([...this.#slots()].map(([key]) => keyText(key)));
+    for (const endpoint of endpoints) known.add(keyText(endpointKey(endpoint)));
+    return known.size <= this.map("primary").maxEntries;
+  }
+
+  /**
+   * Returns an endpoint whose place has another hand-over or another origin than this one asks for.
+   * A place has one of each, whichever rules decide.
+   */
+  contradicted(endpoints: readonly Endpoint[]): Endpoint | undefined {
+    const known = this.#slotsOf(endpoints.map(endpointKey));
+    return endpoints.find((endpoint) => {
+      const slot = known.get(keyText(endpointKey(endpoint)));
+      if (slot === undefined) return false;
+      const asked = encode(slotLayout, { ...slot, ...saidOf(endpoint) });
+      return Buffer.compare(encode(slotLayout, slot), asked) !== 0;
+    });
+  }
+
   #scanApart(): void {
     this.scan();
     // An owner may have been seen before a socket that he is to be told apart from.
@@ -797,13 +818,14 @@ export class Registry {
   }
 
   /**
-   * Permits the owners of these services on their addresses, and takes others' sockets out of the
-   * maps. Not before the switch: until then, the previous rules need their owners' sockets.
+   * Permits these on their addresses, and takes others' sockets out of the maps. Not before the
+   * switch: until then, the previous rules need their owners' sockets.
    */
-  permit(services: readonly Service[], permits: PermitNumbers): void {
-    const owned = this.addOwners(services, permits);
+  permit(owners: Owners, permits: PermitNumbers): void {
+    const hadOwners = this.map("owners").nextKey(null) !== undefined;
+    const owned = this.addOwners(owners, permits);
     // Most hosts have no owners.
-    if (this.map("owners").nextKey(null) === undefined) return;
+    if (!hadOwners && this.map("owners").nextKey(null) === undefined) return;
     const hasChanged = this.#permitPlaces(owned);
     if (hasChanged) this.#scanApart();
     // A writer that was killed may have left strangers in the maps.
@@ -873,26 +895,24 @@ export class Registry {
   }
 
   /**
-   * Permits owners to listen on their services' addresses, and returns the numbers of the permits.
-   * Others' addresses stay as they are.
+   * Permits owners to listen on their services' addresses, and returns the numbers of the permits;
+   * 0 is anyone. Others' addresses stay as they are.
    */
-  addOwners(services: readonly Service[], permits: PermitNumbers): Map<Address, number> {
+  addOwners(owners: Owners, permits: PermitNumbers): Map<Address, number> {
     const owned = new Map(
-      new Permits(services)
-        .ofAddresses()
-        .map(([address, permit]) => [address, permits.of(permit)] as const),
+      owners.map(([address, permit]) => [address, permits.of(permit)] as const),
     );
     for (const [address, permit] of owned) {
-      this.map("owners").update(addressBytes(address), word(permit));
+      const key = addressBytes(address);
+      if (permit !== 0) this.map("owners").update(key, word(permit));
+      else if (this.map("owners").lookup(key) !== undefined) this.map("owners").delete(key);
     }
     return owned;
   }
 
-  /** Forgets owners of addresses that belong to no service of these. */
-  retainOwners(services: readonly Service[]): void {
-    const kept = new Set(
-      new Permits(services).ofAddresses().map(([address]) => keyText(addressBytes(address))),
-    );
+  /** Forgets the owners of all other addresses. */
+  retainOwners(owners: Owners): void {
+    const kept = new Set(owners.map(([address]) => keyText(addressBytes(address))));
     for (const [key] of this.map("owners").snapshot()) {
       if (!kept.has(keyText(key))) this.map("owners").delete(key);
     }

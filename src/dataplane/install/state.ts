@@ -16,6 +16,7 @@ import { Generation } from "./generation.js";
 import { ingressIsPossible } from "./interfaces.js";
 import { Programs } from "./programs.js";
 import { Registry } from "./registry.js";
+import { otherSide } from "./sides.js";
 
 /** An active generation, with what it is built on. */
 export interface Loaded {
@@ -26,6 +27,11 @@ export interface Loaded {
   /** That of the generation. */
   readonly description: Description;
   readonly registry: Registry;
+  /**
+   * The other generation, while a change waits for its confirmation: what decides again if none
+   * comes; and after that, until it is settled, what decided before.
+   */
+  readonly beside: Generation | null;
   /**
    * True while its pins are where others find them. False when they are gone, or another BPF file
    * system covers them: it then lives only through this process's descriptors.
@@ -38,10 +44,16 @@ export interface Loaded {
 }
 
 /** Joins what has been found, or switched to: its programs, which `link` attaches, are pinned. */
-export function loadedOf(link: BpfLink, generation: Generation, registry: Registry): Loaded {
+export function loadedOf(
+  link: BpfLink,
+  generation: Generation,
+  registry: Registry,
+  beside: Generation | null,
+): Loaded {
   const { description, programs } = generation;
   const programId = programs.lookup.id;
-  return { link, programId, generation, description, registry, pinned: true, isAlone: false };
+  const known = { link, programId, generation, description, registry, beside };
+  return { ...known, pinned: true, isAlone: false };
 }
 
 /** The rest of a change that decides already. */
@@ -134,8 +146,9 @@ export class State {
       const link = pins?.lookupLink();
       if (pins !== undefined && link !== undefined) return this.find(pins, link);
       if (this.holds && this.loaded?.link.info().isAttached === true) {
-        this.loaded.pinned = false;
-        return this.loaded;
+        const loaded = this.#decidingOf(this.loaded) ?? this.loaded;
+        loaded.pinned = false;
+        return loaded;
       }
       this.forget();
       const unpinned = findUnpinned(this.netnsInode);
@@ -158,26 +171,51 @@ export class State {
       return earlier;
     }
     if (before?.programId === programId) {
-      const { programs } = before.generation;
-      if (programs.generationOn(programs.active.side) === before.generation.number) {
+      const deciding = this.#decidingOf(before);
+      if (deciding !== null) {
         link.close();
-        return before;
+        return deciding;
       }
     }
     this.forget();
     const programs = programsOf(pins, programId);
-    const generation = programs && openActive(pins, programs, this.#unread);
-    if (generation === undefined) {
+    const active = programs && openActive(pins, programs, this.#unread);
+    if (active === undefined) {
       programs?.close();
       return this.findEarlier(pins, link);
     }
+    const { generation, beside } = active;
     const registry = Registry.open(pins, generation.description.registry, this.cookie);
     if (registry === undefined) {
       generation.close();
+      beside?.close();
       generation.programs.close();
       return this.findEarlier(pins, link);
     }
-    this.loaded = loadedOf(link, generation, registry);
+    this.loaded = loadedOf(link, generation, registry, beside);
+    return this.loaded;
+  }
+
+  /**
+   * Returns what is known, with the generation that decides now: a change may have gone back since.
+   * Returns null when another process has made, confirmed or settled one.
+   */
+  #decidingOf(loaded: Loaded): Loaded | null {
+    const { generation, beside, link, registry, pinned } = loaded;
+    const { programs } = generation;
+    const { side, pending } = programs.active;
+    const number = programs.generationOn(side);
+    if ((pending !== null) !== (beside !== null)) return null;
+    if (number === generation.number) return loaded;
+    if (number !== beside?.number) return null;
+    this.loaded = { ...loadedOf(link, beside, registry, generation), pinned };
+    return this.loaded;
+  }
+
+  /** Notes that no change waits for its confirmation any more. */
+  decided(loaded: Loaded): Loaded {
+    this.loaded = { ...loaded, beside: null, isAlone: false };
+    loaded.beside?.close();
     return this.loaded;
   }
 
@@ -216,8 +254,9 @@ export class State {
   isPinned(loaded: Loaded): boolean {
     return this.withPins((pins) => {
       if (pins === undefined || !loaded.pinned) return false;
-      const { generation, registry } = loaded;
+      const { generation, registry, beside } = loaded;
       const folders = [
+        ...(beside === null ? [] : [["generation", beside.number] as const]),
         ["generation", generation.number],
         ["programs", generation.programs.number],
         ["registry", registry.number],
@@ -244,6 +283,7 @@ export class State {
     this.unfinished = undefined;
     this.loaded?.link.close();
     this.loaded?.generation.close();
+    this.loaded?.beside?.close();
     this.loaded?.generation.programs.close();
     this.loaded?.registry.close();
     this.loaded = undefined;
@@ -358,16 +398,35 @@ function programsOf(pins: Pins, programId: number): Programs | undefined {
   return number === undefined ? undefined : Programs.open(pins, number);
 }
 
-/** Opens the active generation of these programs. Returns undefined when it is incomplete. */
-function openActive(pins: Pins, programs: Programs, unread: UnreadMaps): Generation | undefined {
-  let number = programs.generationOn(programs.active.side);
+/**
+ * Opens the active generation of these programs, and the other one of a change that waits for its
+ * confirmation, if it can be read. Returns undefined when the active one is incomplete.
+ */
+function openActive(
+  pins: Pins,
+  programs: Programs,
+  unread: UnreadMaps,
+): Pick<Loaded, "generation" | "beside"> | undefined {
   for (;;) {
-    const generation = Generation.open(pins, number, programs, unread);
-    if (generation !== undefined) return generation;
+    const { side, pending } = programs.active;
+    const numbers = [programs.generationOn(side), programs.generationOn(otherSide(side))] as const;
+    const open = (number: number): Generation | undefined =>
+      Generation.open(pins, number, programs, unread);
+    const generation = open(numbers[0]);
+    const beside = pending === null ? null : (open(numbers[1]) ?? null);
     // Another process may just have activated the next one and removed this one.
-    const now = programs.generationOn(programs.active.side);
-    if (now === number) return undefined;
-    number = now;
+    const now = programs.active;
+    const isSame =
+      now.side === side &&
+      (now.pending === null) === (pending === null) &&
+      programs.generationOn(side) === numbers[0];
+    if (isSame) {
+      if (generation !== undefined) return { generation, beside };
+      beside?.close();
+      return undefined;
+    }
+    generation?.close();
+    beside?.close();
   }
 }
 

@@ -9,7 +9,6 @@ import {
   ILM_CLASS_OVERLAY,
   ILM_CLASS_PREFIX,
   ILM_DRAINED,
-  ILM_OFF,
   ILM_OWNED_WORDS,
   ILM_PORT_KEYS,
   ILM_SIDES,
@@ -19,18 +18,14 @@ import {
   destinationLayout,
   exactKeyLayout,
   exactTargetLayout,
-  type Generation as GenerationRecord,
-  generationLayout,
   lengthLayout,
   overlayClassLayout,
   prefixKeyLayout,
   prefixTargetLayout,
   ruleLayout,
-  type Sides,
-  sidesLayout,
   stepLayout,
 } from "../../abi/generated.js";
-import { decode, encode, type Layout } from "../../abi/layout.js";
+import { encode, type Layout } from "../../abi/layout.js";
 import { type Search, maskOf, searchByLength } from "../../compile/lengths.js";
 import {
   type BaseClass,
@@ -57,6 +52,7 @@ import { addressHash } from "./hash.js";
 import { type WrittenPorts, portKey, putPorts } from "./ports.js";
 import { PrefixSlots, classFamily, ofMappings, slotsOf } from "./prefixes.js";
 import { shapesOf } from "./shapes.js";
+import { type Side, describeSide, generationOn, readSide } from "./sides.js";
 import { OverlayTargets, TableTargets, type Targets } from "./targets.js";
 import { IlmError } from "../../errors.js";
 import type { BpfMap } from "../../kernel/bpf/map.js";
@@ -116,6 +112,10 @@ export function fitsIn(sizes: Sizes, capacity: Sizes): boolean {
   return resized.every((name) => sizes[name] <= capacity[name]);
 }
 
+export function largerOf(sizes: Sizes, others: Sizes): Sizes {
+  return sizesOf((name) => Math.max(sizes[name], others[name]));
+}
+
 /** The least size of each table, per side. */
 const SIDE_AT_LEAST = 256;
 
@@ -164,12 +164,6 @@ export function oneSided(sizes: Sizes, layered: boolean): MapSizes {
     overlay_exact: ILM_SIDES * OVERLAY_ENTRIES,
     overlay_prefixes: ILM_SIDES * OVERLAY_ENTRIES,
   };
-}
-
-export type Side = 0 | 1;
-
-export function otherSide(side: Side): Side {
-  return side === 0 ? 1 : 0;
 }
 
 export interface Room {
@@ -610,50 +604,6 @@ export function fillTables(
   });
   written.giveBack(there);
   return ports;
-}
-
-const zeroKey = new Uint8Array(4);
-
-function readSides(map: BpfMap): Sides {
-  const value = map.lookup(zeroKey);
-  if (value === undefined) throw new IlmError("INTERNAL", "an array without its entry");
-  return decode(sidesLayout, value);
-}
-
-function readSide(map: BpfMap, side: Side): GenerationRecord {
-  const { size } = generationLayout;
-  const { generations } = readSides(map);
-  return decode(generationLayout, generations.subarray(side * size, (side + 1) * size));
-}
-
-/** Describes one side. What is known of the other, and which one is active, does not change. */
-function describeSide(map: BpfMap, side: Side, generation: GenerationRecord): void {
-  const sides = readSides(map);
-  const generations = sides.generations.slice();
-  generations.set(encode(generationLayout, generation), side * generationLayout.size);
-  map.update(zeroKey, encode(sidesLayout, { ...sides, generations }));
-}
-
-/** Which side is active, and whether the rules are off. */
-export interface ActiveSide {
-  readonly side: Side;
-  readonly off: boolean;
-}
-
-export function readActive(map: BpfMap): ActiveSide {
-  const { current } = readSides(map);
-  return { side: (current & (ILM_SIDES - 1)) === 1 ? 1 : 0, off: (current & ILM_OFF) !== 0 };
-}
-
-/** Switches everything that reads the tables, at once: only one byte of what is written changes. */
-export function activate(map: BpfMap, { side, off }: ActiveSide): void {
-  const current = side + (off ? ILM_OFF : 0);
-  map.update(zeroKey, encode(sidesLayout, { ...readSides(map), current }));
-}
-
-/** Returns the number of the generation on a side, or 0 if there was none yet. */
-export function generationOn(map: BpfMap, side: Side): number {
-  return readSide(map, side).number;
 }
 
 /** An overlay, and what its targets below `OVERLAY_RULES` stand for: rules of the tables below. */

@@ -4,6 +4,7 @@ import type { ActiveRules, FilePart } from "../../model/rules.js";
 import type { Revision } from "../../model/revision.js";
 import { digestOf, digestOfFile, hasFileOf, packMappings } from "../description.js";
 import { Earlier } from "../earlier.js";
+import { pendingOf, wentBackAt } from "../install/pending.js";
 import { layOver } from "../install/plan.js";
 import { type State, isOff } from "../install/state.js";
 import type { Active, KeptText, Snapshot } from "../types.js";
@@ -24,6 +25,8 @@ export function activeOf(state: State): Active | null {
     off: isOff(current),
     earlierFormat: current instanceof Earlier ? current.format : null,
     strangerPolicy: current.description.strangerPolicy ?? "report",
+    pending: current instanceof Earlier ? null : pendingOf(current.generation.programs),
+    wentBackAt: current instanceof Earlier ? null : wentBackAt(current.generation.programs),
   };
 }
 

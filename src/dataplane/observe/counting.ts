@@ -12,7 +12,8 @@ import type { Removed } from "../../compile/overlay.js";
 import type { CounterTable } from "../install/counters.js";
 import type { Description, Layers } from "../description.js";
 import { type Placed, addedCount, runsOfFile } from "../install/places.js";
-import { type Side, firstPlace, offsets } from "../install/tables.js";
+import { type Side } from "../install/sides.js";
+import { firstPlace, offsets } from "../install/tables.js";
 
 /**
  * Where a run of mappings has its counters: in `counters`, and in `carried`, which holds what they

@@ -5,15 +5,23 @@ import type { State } from "../install/state.js";
 
 /**
  * Calls `read` with the active state, and again with its successor when `read` returns undefined,
- * which means that the state it got is no longer active.
+ * which means that the state it got is no longer active. `back` is a generation that went back and
+ * that nobody has settled yet: what it has counted counts here, so that no counter decreases.
  */
 export function countedIn<Read>(
   state: State,
-  read: (one: Earlier | Generation) => Read | undefined,
+  read: (one: Earlier | Generation, back: Generation | null) => Read | undefined,
 ): Read {
   for (;;) {
     const current = state.current();
-    const counted = read(current instanceof Earlier ? current : state.require().generation);
+    if (current instanceof Earlier) {
+      const counted = read(current, null);
+      if (counted !== undefined) return counted;
+      continue;
+    }
+    const { generation, beside } = state.require();
+    const isBack = generation.programs.active.pending?.over === true;
+    const counted = read(generation, isBack ? beside : null);
     if (counted !== undefined) return counted;
   }
 }

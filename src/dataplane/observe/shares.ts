@@ -177,6 +177,16 @@ class Pairs {
   }
 }
 
+/** Adds a row to a mapping's record in a map. */
+export function addShares(record: Uint8Array, { width, values }: Shares, row: number): void {
+  const view = new DataView(record.buffer, record.byteOffset, record.byteLength);
+  for (let i = 0; i < width; i++) {
+    const at = i * SHARE_BYTES;
+    const sum = view.getBigUint64(at, true) + BigInt(values[row * width + i] ?? 0);
+    view.setBigUint64(at, sum, true);
+  }
+}
+
 /** Returns a function that writes some of the rows into a map's memory. */
 export function putShares({ width, values }: Shares, first: number, count: number): PutValues {
   return ({ buffer, byteOffset, byteLength }) => {

@@ -53,6 +53,13 @@ const anyChange: fc.Arbitrary<ApiChange> = fc.oneof(
     name: fc.option(fc.string({ minLength: 1 })),
     result: fc.string({ minLength: 64, maxLength: 64 }),
   }),
+  fc.record({
+    kind: fc.constant("remove" as const),
+    names: fc.array(fc.string({ minLength: 1 }), { minLength: 1 }),
+    confirmSeconds: fc.integer({ min: 1, max: 86_400 }),
+  }),
+  fc.constant({ kind: "confirm" as const }),
+  fc.constant({ kind: "back" as const }),
   fc.constant({ kind: "unload" as const }),
   fc.constant({ kind: "reload" as const }),
 );
@@ -192,6 +199,7 @@ describe("replies", () => {
     off: false,
     takenOverFormat: 7,
     lost: null,
+    pending: { until: "2026-01-02T03:05:05.000Z", backTo: 2 },
     steps: [{ step: "compiling", milliseconds: 0.3 }],
   };
 

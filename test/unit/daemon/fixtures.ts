@@ -5,7 +5,10 @@
 import type { DaemonState, DaemonStatus } from "../../../src/api/api.js";
 import { once } from "node:events";
 import * as fc from "fast-check";
+import { refuseBesidePending } from "../../../src/dataplane/beside-pending.js";
+import { IlmError } from "../../../src/errors.js";
 import type {
+  ApplyOptions,
   ApplyResult,
   DataPlane,
   DecisionStream,
@@ -103,6 +106,8 @@ export const daemonStatus: DaemonStatus = {
 /** What a daemon answers about its rules. */
 export const daemonState: DaemonState = {
   loaded: true,
+  pending: null,
+  wentBackAt: null,
   netns: 4_026_531_840,
   off: false,
   generation: 2,
@@ -294,6 +299,31 @@ export class FakeDataPlane implements DataPlane {
     return { close: () => undefined };
   }
 
+  /** What decides again if the active rules are not confirmed. */
+  #before: Active | null = null;
+  /** True once the time of the change is over that waits for its confirmation. */
+  over = false;
+
+  confirm(): void {
+    if (this.#active === null || this.#active.pending === null) {
+      throw new IlmError("NOT_FOUND", "no change waits for a confirmation");
+    }
+    this.#active = { ...this.#active, pending: null };
+  }
+
+  goBack(): number | null {
+    if (this.#active === null || this.#active.pending === null) return null;
+    this.over = true;
+    return this.settleBack();
+  }
+
+  settleBack(): number | null {
+    if (!this.over) return null;
+    this.over = false;
+    this.#active = this.#before;
+    return this.#active?.generation ?? 0;
+  }
+
   off = false;
 
   setOff(off: boolean): boolean {
@@ -346,7 +376,7 @@ export class FakeDataPlane implements DataPlane {
     this.text = text;
   }
 
-  apply(next: ActiveRules): ApplyResult {
+  apply(next: ActiveRules, { confirmSeconds }: ApplyOptions = {}): ApplyResult {
     if (this.fail !== null) {
       const error = this.fail;
       this.fail = null;
@@ -357,7 +387,13 @@ export class FakeDataPlane implements DataPlane {
     const wanted = readRules(next);
     const changed = JSON.stringify(active) !== JSON.stringify(wanted);
     const generation = (before?.generation ?? 0) + (changed ? 1 : 0);
+    refuseBesidePending(before?.generation ?? 0, before?.pending ?? null);
+    const pending =
+      changed && confirmSeconds !== undefined
+        ? { until: "2026-01-02T03:05:05.000Z", backTo: before?.generation ?? 0 }
+        : null;
     if (changed) {
+      this.#before = before;
       this.applied.push(next);
       this.#active = {
         generation,
@@ -370,6 +406,8 @@ export class FakeDataPlane implements DataPlane {
         strangerPolicy: wanted.file.strangers ?? "refuse",
         rules: next,
         fileDigest: digestOfFile(next.sources, wanted.file),
+        pending,
+        wentBackAt: null,
       };
     }
     return {
@@ -385,6 +423,7 @@ export class FakeDataPlane implements DataPlane {
       repaired: [],
       takenOverFormat: null,
       lost: null,
+      pending,
       off: this.off,
     };
   }

@@ -40,6 +40,7 @@ const input: MetricsInput = {
   loaded: {
     generation: 7,
     appliedAt: "2026-01-02T03:04:05.000Z",
+    pendingUntil: "2026-01-02T03:05:05.000Z",
     fileMappings: 1,
     runtimeMappings: 1,
     drained: 2,

@@ -1,6 +1,7 @@
 // Goal: changes never overlap, each starts from what the one before it left, and a bad one changes
 // nothing.
 import { describe, expect, test } from "vitest";
+import type { ApiChange } from "../../../src/api/api.js";
 import type { Desired, RulesSource } from "../../../src/control/desired.js";
 import type { Good } from "../../../src/daemon/last-good.js";
 import { eventLog } from "../../../src/daemon/event-log.js";
@@ -24,6 +25,8 @@ interface World {
   /** What the file has from now on; an error is what reading it throws. */
   write(content: readonly Mapping[] | Error): void;
   readonly loads: () => number;
+  /** How often it was decided about a change that waited. */
+  readonly decided: () => number;
 }
 
 function makeWorld(source: RulesSource = { paths: ["/etc/rules.yaml"], mappings: [] }): World {
@@ -39,6 +42,7 @@ function makeWorld(source: RulesSource = { paths: ["/etc/rules.yaml"], mappings:
       lines.push(`${level} ${message}`);
     },
   };
+  let decided = 0;
   const reconciler = new Reconciler({
     dataPlane,
     log,
@@ -70,6 +74,9 @@ function makeWorld(source: RulesSource = { paths: ["/etc/rules.yaml"], mappings:
     onUnloaded: () => {
       ended = true;
     },
+    onDecided: () => {
+      decided += 1;
+    },
   });
   const world: World = {
     stored: null,
@@ -83,6 +90,7 @@ function makeWorld(source: RulesSource = { paths: ["/etc/rules.yaml"], mappings:
       content = next;
     },
     loads: () => loads,
+    decided: () => decided,
   };
   return world;
 }
@@ -401,6 +409,74 @@ describe("changes", () => {
     const refused = await Promise.allSettled(late);
     expect(refused.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
     expect(world.dataPlane.active()).toBeNull();
+  });
+});
+
+describe("a change that waits for its confirmation", () => {
+  const other: ApiChange = {
+    kind: "apply",
+    sources: ["/etc/other.yaml"],
+    given: [],
+    file: inMemory(ruleSet(mapping("other"))),
+    confirmSeconds: 60,
+  };
+
+  async function pendingWorld(): Promise<World> {
+    const world = makeWorld();
+    await world.reconciler.submit({ kind: "reload" });
+    expect(await world.reconciler.submit(other)).toMatchObject({ pending: { backTo: 1 } });
+    return world;
+  }
+
+  test("is followed once it is confirmed", async () => {
+    const world = await pendingWorld();
+    expect(world.reconciler.source.paths).toEqual(["/etc/rules.yaml"]);
+    expect(world.decided()).toBe(0);
+    expect(await world.reconciler.submit({ kind: "confirm" })).toMatchObject({ generation: 2 });
+    expect(world.reconciler.source.paths).toEqual(["/etc/other.yaml"]);
+    expect(world.decided()).toBe(1);
+    await expect(world.reconciler.submit({ kind: "confirm" })).rejects.toMatchObject({
+      code: "NOT_FOUND",
+    });
+  });
+
+  test("is not followed when it goes back, which the next look at the kernel notices", async () => {
+    const world = await pendingWorld();
+    world.dataPlane.over = true;
+    await world.reconciler.repair();
+    expect(world.lines.at(-1)).toBe(
+      "warning the last change was not confirmed and went back: generation 1 decides again",
+    );
+    expect(world.reconciler.source.paths).toEqual(["/etc/rules.yaml"]);
+    expect(world.decided()).toBe(1);
+    await world.reconciler.repair();
+    expect(world.decided()).toBe(1);
+  });
+
+  test("keeps the file from being read, and that is no failure of the file", async () => {
+    const world = await pendingWorld();
+    const loads = world.loads();
+    await expect(world.reconciler.submit({ kind: "reload" })).rejects.toMatchObject({
+      code: "PENDING",
+    });
+    expect(world.loads()).toBe(loads);
+    expect(world.reconciler.reloadState).toMatchObject({ failed: 0, last: { error: null } });
+    await world.reconciler.submit({ kind: "back" });
+    await world.reconciler.submit({ kind: "reload" });
+    expect(world.loads()).toBe(loads + 1);
+  });
+
+  test("stays when a daemon starts, and when the pins are lost meanwhile", async () => {
+    const world = await pendingWorld();
+    const loads = world.loads();
+    expect(await world.reconciler.begin()).toBe(false);
+    world.dataPlane.unpinned = true;
+    await world.reconciler.repair();
+    expect(world.loads()).toBe(loads);
+    expect(world.dataPlane.active()).toMatchObject({ generation: 2, pending: { backTo: 1 } });
+    await world.reconciler.submit({ kind: "confirm" });
+    await world.reconciler.repair();
+    expect(world.loads()).toBe(loads + 1);
   });
 });
 

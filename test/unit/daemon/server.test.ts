@@ -54,6 +54,7 @@ const result: AnsweredChange = {
   repaired: [],
   takenOverFormat: null,
   lost: null,
+  pending: null,
   off: false,
 };
 const unload: ApiChange = { kind: "unload" };

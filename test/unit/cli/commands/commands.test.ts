@@ -13,6 +13,7 @@ import { flows } from "../../../../src/cli/commands/flows.js";
 import { hosts } from "../../../../src/cli/commands/hosts.js";
 import { listeners } from "../../../../src/cli/commands/listeners.js";
 import { mappings } from "../../../../src/cli/commands/mappings.js";
+import { confirm } from "../../../../src/cli/commands/confirm.js";
 import { off } from "../../../../src/cli/commands/off.js";
 import { on } from "../../../../src/cli/commands/on.js";
 import { remove } from "../../../../src/cli/commands/remove.js";
@@ -620,6 +621,58 @@ describe("add and remove", () => {
     expect(text).toContain("tcp:9000");
     expect(world.asked).toEqual([]);
     expect(world.dataPlane.active()?.generation).toBe(1);
+  });
+});
+
+describe("a change that waits for its confirmation", () => {
+  const waiting = async (): Promise<string> => {
+    load();
+    return await world.text((context) =>
+      add(context, { confirm: "60" }, ["tcp:9000=127.0.1.10:8080"]),
+    );
+  };
+
+  test("says until when it decides; status shows it, and confirm keeps it", async () => {
+    expect(await waiting()).toMatch(
+      /decides until 2026-01-02T03:05:05.000Z .*, and then generation 1 again: `ilm confirm` keeps it/,
+    );
+    expect(world.asked).toMatchObject([{ kind: "add", confirmSeconds: 60 }]);
+    expect(await world.text(async (context) => void (await status(context)))).toMatch(
+      /^pending: +it decides until 2026/m,
+    );
+    expect(await world.json("confirm", (context) => confirm(context, {}))).toMatchObject({
+      confirmed: true,
+      generation: 2,
+    });
+    expect(world.dataPlane.active()?.pending).toBeNull();
+    expect(await world.failure((context) => confirm(context, {}))).toMatchObject({
+      error: { code: "NOT_FOUND" },
+    });
+  });
+
+  test("is taken back by confirm --back", async () => {
+    await waiting();
+    expect(await world.text((context) => confirm(context, { back: true }))).toBe(
+      "taken back: generation 1 decides again\n",
+    );
+    expect(world.dataPlane.active()?.generation).toBe(1);
+    expect(await world.failure((context) => confirm(context, { back: true }))).toMatchObject({
+      error: { code: "NOT_FOUND" },
+    });
+  });
+
+  test("keeps others from being made", async () => {
+    await waiting();
+    const other = (context: Context): Promise<void> => remove(context, {}, ["tcp:9000"]);
+    expect(await world.failure(other)).toMatchObject({ error: { code: "PENDING" } });
+  });
+
+  test.each(["0", "0.5", "86401", "soon", "-1", ""])("%j is no time to wait", async (confirm) => {
+    load();
+    const task = (context: Context): Promise<void> =>
+      add(context, { confirm }, ["tcp:1=127.0.1.1"]);
+    expect(await world.failure(task)).toMatchObject({ error: { code: "USAGE" } });
+    expect(world.asked).toEqual([]);
   });
 });
 

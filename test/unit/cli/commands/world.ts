@@ -4,7 +4,7 @@ import type { Reach } from "../../../../src/cli/shell/reach.js";
 import type { Host } from "../../../../src/config/import-nft.js";
 import type { NftSources } from "../../../../src/config/nft/sources.js";
 import type { DaemonAccess } from "../../../../src/control/over-api.js";
-import type { Performed } from "../../../../src/control/perform.js";
+import { type Performed, decide } from "../../../../src/control/perform.js";
 import type { DaemonOptions } from "../../../../src/daemon/daemon.js";
 import type { DemoOptions } from "../../../../src/demo/demo.js";
 import type { Places, Surroundings } from "../../../../src/doctor/way.js";
@@ -19,7 +19,7 @@ import { reportError } from "../../../../src/cli/render/error.js";
 import { ExitStatus } from "../../../../src/errors.js";
 import { mappingKey } from "../../../../src/model/mapping.js";
 import { allMappings, noActiveRules, readRules, type Rules } from "../../../../src/model/rules.js";
-import { type Change, rulesAfter } from "../../../../src/rules/change.js";
+import { confirmSecondsOf, type Change, rulesAfter } from "../../../../src/rules/change.js";
 import { summarize } from "../../../../src/rules/summary.js";
 import { failureOutput, outputs } from "../../../../src/json/outputs.js";
 import { conforms } from "../../../support/conforms.js";
@@ -136,12 +136,16 @@ export class World {
       const generation = dataPlane.active()?.generation ?? 0;
       return { ...switched(generation, dataPlane.setOff(off), off), by };
     }
+    if (change.kind === "confirm" || change.kind === "back") {
+      return { ...decide(dataPlane, change), by };
+    }
     if (change.kind === "rollback") {
       return { ...nothingActive, generation: dataPlane.active()?.generation ?? 0, by };
     }
     const before = dataPlane.active()?.rules ?? noActiveRules;
     const after = rulesAfter(before, change);
-    const result = dataPlane.apply(after);
+    const confirmSeconds = confirmSecondsOf(change);
+    const result = dataPlane.apply(after, { confirmSeconds });
     const told = result.changed ? difference(readRules(before), readRules(after)) : null;
     return { ...result, difference: told, by };
   }
