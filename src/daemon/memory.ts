@@ -3,6 +3,7 @@
  * needs none: what a large change left would stay for days. So the daemon checks after its changes
  * and at each resynchronisation, and gives back what it has grown by.
  */
+import { nodeErrno } from "../errors.js";
 
 /** Growth up to the larger of the two is not worth the time. */
 const SLACK_BYTES = 16 * 1024 * 1024;
@@ -40,16 +41,28 @@ export class MemoryWatch {
   }
 
   #look(): void {
-    const { resident, giveBack } = this.#options;
-    const now = resident();
+    const { giveBack } = this.#options;
+    const now = this.#resident();
+    // The next work comes.
+    if (now === null) return;
     this.#least = Math.min(this.#least, now);
     const isWorthIt = now - this.#least >= Math.max(SLACK_BYTES, this.#least * SLACK_SHARE);
     if (!isWorthIt && !this.#isLarge) return;
     this.#isLarge = false;
     giveBack();
-    this.#least = resident();
+    this.#least = this.#resident() ?? now;
     // V8 gives pages back on another thread: how much remains is known later.
     this.worked();
+  }
+
+  /** Returns null when this cannot be read now: that takes a descriptor. */
+  #resident(): number | null {
+    try {
+      return this.#options.resident();
+    } catch (error) {
+      if (nodeErrno(error) === undefined) throw error;
+      return null;
+    }
   }
 
   close(): void {
