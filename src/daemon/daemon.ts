@@ -40,7 +40,7 @@ import { Reconciler } from "./reconcile.js";
 import { refusalLog } from "./refusal-log.js";
 import { RefusalTotals } from "./refusal-totals.js";
 import { serveApi } from "./server.js";
-import { readState, unservedMappings } from "./state.js";
+import { mappedIn, readState, unservedMappings } from "./state.js";
 import type { ApiGroups, Peer } from "../api/rights.js";
 import { authorOf } from "../kernel/author.js";
 import { recordChange } from "../control/history/record.js";
@@ -167,6 +167,7 @@ async function work({
   events.subscribe(eventLog(log));
   const health = new HealthWatch({
     unserved: () => unservedMappings(dataPlane),
+    isMapped: () => mappedIn(dataPlane),
     describe: ({ protocol, address, port, identity }) => {
       const services = activeIfReadable(dataPlane)?.rules.file.head.services ?? [];
       const unit = namesUnits(services)(identity);

@@ -20,12 +20,16 @@ export interface Health {
   readonly health: HealthJson;
 }
 
+type MappingId = Pick<UnservedJson, "name" | "protocol">;
+
 interface HealthWatchOptions {
   /**
    * Returns the mappings without a listener; null when they are not known, or too many to look
    * through.
    */
   readonly unserved: () => readonly UnservedJson[] | null;
+  /** Returns a function that reports whether the rules have the mapping, and lead it somewhere. */
+  readonly isMapped: () => (mapping: MappingId) => boolean;
   readonly describe: (turn: Turn) => TurnsJson["started"]["listeners"][number];
   readonly tell: (health: Health) => void;
   readonly later?: (after_ms: number, action: () => void) => { readonly cancel: () => void };
@@ -48,8 +52,7 @@ export function tellHealth(tell: Tell, { turns, health }: Health): void {
   if (health.unserved.count + health.served.count > 0) tell({ event: "health", ...health });
 }
 
-const keyOf = ({ name, protocol }: Pick<UnservedJson, "name" | "protocol">): string =>
-  `${protocol} ${name}`;
+const keyOf = ({ name, protocol }: MappingId): string => `${protocol} ${name}`;
 
 export class HealthWatch {
   readonly #options: HealthWatchOptions;
@@ -116,7 +119,7 @@ export class HealthWatch {
     const now = new Map((list ?? []).map((one) => [keyOf(one), one]));
     if (list !== null) this.#down = now;
     const unserved = list === null ? [] : list.filter((one) => !before.has(keyOf(one)));
-    const served = list === null ? [] : [...before.values()].filter((one) => !now.has(keyOf(one)));
+    const served = list === null ? [] : this.#stillMapped(before, now);
     return {
       unserved: { count: unserved.length, mappings: unserved.slice(0, NAMED) },
       served: {
@@ -125,6 +128,15 @@ export class HealthWatch {
       },
       down: now.size,
     };
+  }
+
+  /** Returns those of `before` that have a listener now: others were removed. */
+  #stillMapped(
+    before: ReadonlyMap<string, UnservedJson>,
+    now: ReadonlyMap<string, UnservedJson>,
+  ): UnservedJson[] {
+    const gone = [...before].flatMap(([key, one]) => (now.has(key) ? [] : one));
+    return gone.length === 0 ? [] : gone.filter(this.#options.isMapped());
   }
 
   close(): void {

@@ -6,7 +6,7 @@ import { drainedShape } from "../api/mapping-shape.js";
 import { judgeOf } from "../dataplane/judge.js";
 import type { Active, DataPlane } from "../dataplane/types.js";
 import type { Ending, Listener } from "../model/listener.js";
-import type { Mapping } from "../model/mapping.js";
+import { type Mapping, isRefusal } from "../model/mapping.js";
 import { formatOwner } from "../model/owner.js";
 import { allMappings, countMappings, emptyRules, readRules, type Rules } from "../model/rules.js";
 import type { Judge } from "../rules/judge.js";
@@ -72,6 +72,22 @@ export function unservedMappings(dataPlane: DataPlane): UnservedJson[] | null {
     const mapping = mappings.at(index);
     return mapping === undefined ? [] : describe(mapping);
   });
+}
+
+/**
+ * Returns a function that reports whether the active rules have a mapping of that name and protocol
+ * that leads somewhere.
+ */
+export function mappedIn(
+  dataPlane: DataPlane,
+): (mapping: Pick<Mapping, "name" | "protocol">) => boolean {
+  const active = activeIfReadable(dataPlane);
+  const mappings = active === null ? [] : allMappings(readRules(active.rules));
+  const known = new Set<string>();
+  for (const { name, protocol, to } of mappings) {
+    if (!isRefusal({ to })) known.add(`${protocol} ${name}`);
+  }
+  return ({ name, protocol }) => known.has(`${protocol} ${name}`);
 }
 
 /** Joins the rules with the listeners: how many are led to, and which mappings lead to nobody. */

@@ -274,6 +274,13 @@ test("run tells once what came of listeners, and which mappings are left without
     level: "warning",
     health: { unserved: { count: 2, mappings: [{ name: "names" }, { name: "names" }] }, down: 3 },
   });
+  // A mapping that is removed has no listener after that either.
+  await server.ilmDone(["add", "tcp:6009=127.0.1.20:7009"]);
+  await tells(/^1 mapping has no listener: tcp:6009 \(none seen yet\); 4 in all without$/);
+  await server.ilmDone(["remove", "tcp:6009"]);
+  await lab.open("late", "udp", "127.0.1.53", 5353);
+  await tells(/^1 mapping has a listener now: names; 2 in all without$/);
+  expect(said().join("\n")).not.toMatch(/a listener now: .*tcp:6009/);
 });
 
 test("the metrics and the API tell the same", async () => {

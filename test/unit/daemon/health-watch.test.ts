@@ -18,6 +18,8 @@ function unserved(name: string): UnservedJson {
 }
 
 let down: readonly UnservedJson[] | null;
+/** The names of the mappings that the rules no longer have. */
+let removed: ReadonlySet<string>;
 let told: Health[];
 let waiting: { readonly after_ms: number; readonly action: () => void } | null;
 let watch: HealthWatch;
@@ -41,10 +43,15 @@ function lines(): string[] {
 
 beforeEach(() => {
   down = [];
+  removed = new Set();
   told = [];
   waiting = null;
   watch = new HealthWatch({
     unserved: () => down,
+    isMapped:
+      () =>
+      ({ name }) =>
+        !removed.has(name),
     describe: ({ protocol, address: at, port }) => ({
       protocol,
       address: at,
@@ -121,6 +128,21 @@ test("other rules may leave mappings without a listener, which is told once", ()
   expect(lines()).toEqual([
     "warning: 1 mapping has no listener: dns (unit nginx.service, none seen yet); 1 mapping has a listener now: web; 2 in all without",
   ]);
+});
+
+test("a mapping that is removed while it has no listener is not told to have one", () => {
+  down = [unserved("web"), unserved("mail"), unserved("dns")];
+  watch.look();
+  pass();
+  told = [];
+  down = [unserved("dns")];
+  removed = new Set(["web"]);
+  watch.look();
+  pass();
+  expect(told.map(({ health }) => health.served)).toEqual([
+    { count: 1, mappings: [{ name: "mail", protocol: "tcp" }] },
+  ]);
+  expect(lines()).toEqual(["info: 1 mapping has a listener now: mail; 1 in all without"]);
 });
 
 test("where mappings are too many to look through, listeners are told all the same", () => {
