@@ -40,6 +40,7 @@ import type { File, ReadResult } from "../config/read.js";
 import { areSameSources, listSources } from "../model/sources.js";
 import { givenIn } from "../control/given.js";
 import type { Entry } from "../control/history/entry.js";
+import type { Holding } from "../control/history/roll-back.js";
 import type { CauseKind } from "../model/causes.js";
 import type { Cause } from "../control/history/record.js";
 import { makeReady } from "../control/history/roll-back.js";
@@ -93,8 +94,8 @@ export interface ReconcilerOptions extends Pick<ApplyOptions, "overNewer"> {
 export interface ChangeHistory {
   /** Makes a change and records it. */
   record<R extends Pick<ChangeResult, "changed" | "difference">>(cause: Cause, make: () => R): R;
-  /** Returns the last change when it is a rollback that turned away what these files still have. */
-  held(sources: readonly string[]): Promise<Entry | null>;
+  /** Tells what keeps the text of these files from being applied; null for nothing. */
+  held(sources: readonly string[]): Promise<Holding | null>;
   /** Returns the rules of an entry. Throws NOT_FOUND when they are not kept. */
   rulesOf(entry: Entry): ActiveRules;
 }
@@ -437,12 +438,13 @@ export class Reconciler {
     return history === undefined ? make() : history.record(cause, make);
   }
 
-  /** Returns the rollback that holds back what is followed, with its rules; null when none does. */
-  async #held(): Promise<{ readonly entry: Entry; readonly rules: ActiveRules } | null> {
+  /** Tells what holds back what is followed, with the rules that stay; null for nothing. */
+  async #held(): Promise<(Holding & { readonly rules: ActiveRules }) | null> {
     const { history } = this.#options;
     const { paths } = this.#source;
-    const entry = paths.length === 0 ? null : ((await history?.held(paths)) ?? null);
-    return entry && history ? { entry, rules: history.rulesOf(entry) } : null;
+    const holding = paths.length === 0 ? null : ((await history?.held(paths)) ?? null);
+    if (holding === null || history === undefined) return null;
+    return { ...holding, rules: history.rulesOf(holding.entry) };
   }
 
   async #make({ change, revision }: Asked, author: Author): Promise<AnsweredChange> {
@@ -565,9 +567,7 @@ export class Reconciler {
       if (active !== null) refuseBesidePending(active.generation, active.pending);
       const held = kind === "reload" ? null : await this.#held();
       const result =
-        held === null
-          ? await this.#loadAndPut({ kind, author })
-          : this.#stay(held.entry, held.rules);
+        held === null ? await this.#loadAndPut({ kind, author }) : this.#stay(held, held.rules);
       this.#reload = {
         last: noError(),
         done: this.#reload.done + 1,
@@ -590,11 +590,13 @@ export class Reconciler {
   }
 
   /** Stays with the rules of a rollback, as the file has what was turned away. */
-  #stay(entry: Entry, rules: ActiveRules): ChangeResult {
+  #stay({ entry, to }: Holding, rules: ActiveRules): ChangeResult {
     const { dataPlane, log } = this.#options;
     const before = activeIfReadable(dataPlane);
-    const result = this.#put(before, before?.rules ?? rules);
-    log.log("warning", describeRollback(entry.to ?? 0, this.#source.paths));
+    // After a boot, mappings may have ended, and others end at another second since it.
+    const cause = { kind: "start", author: this.#self, held: entry.held } as const;
+    const result = this.#record(cause, () => this.#put(before, before?.rules ?? rules));
+    log.log("warning", describeRollback(to, this.#source.paths));
     return result;
   }
 
@@ -702,7 +704,7 @@ export class Reconciler {
             `the mapping ${mapping.name} (${mapping.protocol}) was added for a time, and has ended`,
           );
         }
-        this.#put(before, rules);
+        this.#record({ kind: "ended", author: this.#self }, () => this.#put(before, rules));
       } catch (error) {
         const { message } = errorBody(error);
         log.log("error", `mappings that have ended are still there, without effect: ${message}`);

@@ -57,6 +57,8 @@ const counts = object({
   added: field(integer, "How many mappings are new."),
   removed: field(integer, "How many mappings go."),
   changed: field(integer, "How many mappings change."),
+  drained: field(integer, "How many destinations get nobody new any more."),
+  undrained: field(integer, "How many destinations get new connections again."),
   settings: field(integer, "How many settings change."),
   servicesAdded: field(integer, "How many services are new."),
   servicesRemoved: field(integer, "How many services go."),
@@ -86,6 +88,11 @@ export const difference = object({
     ),
     "Mappings that change.",
   ),
+  drained: field(
+    list(text),
+    "Destinations that get nobody new any more, as `ilm drain` takes them.",
+  ),
+  undrained: field(list(text), "Destinations that get new connections again."),
   settings: field(
     list(
       object({

@@ -36,7 +36,7 @@ const change = {
   time: field(text, "When it was made: ISO 8601, UTC."),
   cause: field(
     oneOf(...causes),
-    "What led to it. `file`: the followed file changed. `start`: a daemon started. `reload`: a user asked the daemon to read its file. `found`: rules that were active, and in no entry, when the next change was made.",
+    "What led to it. `file`: the followed file changed. `start`: a daemon started. `reload`: a user asked the daemon to read its file. `ended`: the time of mappings that `ilm add --for` had added was over, and the daemon removed them. `found`: rules that were active, and in no entry, when the next change was made.",
   ),
   author: field(
     author,
@@ -69,6 +69,7 @@ const change = {
     "What it did to the mappings; null when it changed none.",
   ),
   mappings: field(integer, "How many mappings were active after it."),
+  drained: field(list(text), "What was drained after it, as `ilm drain` takes it."),
   off: field(boolean, "True when they were switched off (`ilm off`)."),
   active: field(boolean, "True for the rules that are active now; at most one is."),
   kept: field(

@@ -35,3 +35,26 @@ export function timeAt(bootSecond: number): string {
   const inSeconds = bootSecond - preciseSeconds();
   return new Date(Math.round(Date.now() / 1000 + inSeconds) * 1000).toISOString();
 }
+
+/** A boot of the host, by which seconds are counted. */
+export interface Boot {
+  /** What random(4) has in boot_id. */
+  readonly id: string;
+  /** When it was, by the time of day: ISO 8601, UTC. */
+  readonly at: string;
+}
+
+export function thisBoot(): Boot {
+  const id = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+  return { id, at: timeAt(0) };
+}
+
+/**
+ * Returns the second since this boot that is the same time of day as a second since another one;
+ * negative for one before this boot. Within a boot it is the same second: the time of day may be
+ * set meanwhile.
+ */
+export function secondOf(second: number, of: Boot, now = thisBoot()): number {
+  if (of.id === now.id) return second;
+  return second + Math.round((Date.parse(of.at) - Date.parse(now.at)) / 1000);
+}

@@ -1,7 +1,7 @@
 /**
  * What leads to a change. `found` is no change of ours: rules that were active and in no entry of
  * the history when the next change was made. `file`: the followed file changed. `start`: a daemon
- * started.
+ * started. `ended`: mappings that were added for a time went with its end.
  */
 export const causes = [
   "apply",
@@ -16,6 +16,7 @@ export const causes = [
   "reload",
   "file",
   "start",
+  "ended",
   "found",
 ] as const;
 export type CauseKind = (typeof causes)[number];

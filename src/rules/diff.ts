@@ -1,5 +1,6 @@
 /** What changes from one set of rules to another, in the user's terms. */
 import type { Address } from "../model/address.js";
+import { formatDrained } from "../model/drained.js";
 import { type Mapping, type Service, type WildcardPolicies, mappingKey } from "../model/mapping.js";
 import { type Rules, type RuleSet, type Settings, allMappings } from "../model/rules.js";
 
@@ -26,6 +27,9 @@ export interface RuleDiff {
   readonly added: readonly Mapping[];
   readonly removed: readonly Mapping[];
   readonly changed: readonly ChangedMapping[];
+  /** Destinations drained only after the change, and only before, as `drain` takes them. */
+  readonly drained: readonly string[];
+  readonly undrained: readonly string[];
   readonly servicesAdded: readonly Service[];
   readonly servicesRemoved: readonly Service[];
   /** Services' addresses that come. Those that go are in `addressesRemoved`. */
@@ -94,11 +98,16 @@ export function diffRules(before: Rules, after: Rules): RuleDiff {
     services.flatMap((service) => service.addresses);
   const itself = (address: Address): string => address;
   const name = (service: Service): string => service.name;
+  const [wasDrained, isDrained] = [before, after].map(({ drained = [] }) =>
+    drained.map(formatDrained),
+  ) as [string[], string[]];
   return {
     settings: sameFile ? [] : changedSettings(before.file, after.file),
     added: missing(fresh, old, mappingKey),
     removed: missing(old, fresh, mappingKey),
     changed,
+    drained: missing(isDrained, wasDrained, String),
+    undrained: missing(wasDrained, isDrained, String),
     servicesAdded: missing(freshServices, oldServices, name),
     servicesRemoved: missing(oldServices, freshServices, name),
     addressesAdded: missing(addresses(freshServices), addresses(oldServices), itself),

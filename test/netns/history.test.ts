@@ -2,8 +2,9 @@
  * `ilm history` and `ilm rollback`: each way to change the rules is an entry, and what was active
  * before comes back, for real clients, with and without `ilm run`.
  */
-import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { beforeEach, describe, expect, test } from "vitest";
+import type { Entry } from "../../src/control/history/entry.js";
 import type { HistoryEntryJson, HistoryJson } from "../../src/json/history.js";
 import { useNetwork } from "../support/network.js";
 import { address, answersOn, useApp } from "../support/one-app.js";
@@ -302,6 +303,147 @@ describe("an export", () => {
       await answersBy("app", 7000);
       await answersBy("second", 7100);
     }
+  });
+});
+
+describe("what is drained, and mappings for a time", () => {
+  test("a drain is an entry that says what is drained, and a rollback over it ends it", async () => {
+    const { server } = network;
+    await server.ilmDone(["apply", "-f", server.file(rules([7000], [7001]))]);
+    await server.ilmDone(["drain", "--force", "app:6000"]);
+    expect(await network.client.who("tcp", address, 7000)).toBe("ECONNREFUSED");
+    await server.ilmDone(["undrain", "app:6000"]);
+    const [undrained, drained] = (await history()).changes;
+    expect(undrained).toMatchObject({ cause: "undrain", drained: [] });
+    expect(drained).toMatchObject({ cause: "drain", drained: ["app:6000"] });
+    expect(drained?.author.command).toMatch(/^ilm drain --force app:6000/);
+    const one = await server.ilmDone(["history", "2"]);
+    expect(one.stdout).toContain("    drained: app:6000\n");
+    expect(one.stdout).toContain("~ app:6000 gets nobody new (drain)\n");
+    const dry = await server.ilmDone(["rollback", "2", "--dry-run", "--json"]);
+    expect(dry.json()).toMatchObject({ same: false, drained: ["app:6000"], undrained: [] });
+    await server.ilmDone(["rollback"]);
+    expect(await network.client.who("tcp", address, 7000)).toBe("ECONNREFUSED");
+    expect((await server.status()).drained).toMatchObject([{ destination: "app:6000" }]);
+    // What is drained is no part of a configuration.
+    expect((await server.ilmDone(["export"])).stderr).toContain("app:6000");
+    const text = (await server.ilmDone(["rollback", "1", "--dry-run"])).stdout;
+    expect(text).toContain("~ app:6000 gets new connections again (undrain)\n");
+    await server.ilmDone(["rollback", "1"]);
+    await answersBy("app", 7000);
+  });
+
+  test.each([true, false])(
+    "a mapping whose time is over does not come back, and one whose time is not ends when it would have, with run: %s",
+    async (withRun) => {
+      const { server } = network;
+      const file = server.file(rules([7000]));
+      if (withRun) await server.startRun(["-f", file]);
+      else await server.ilmDone(["apply", "-f", file]);
+      await server.ilmDone(["add", "--for", "1h", "tcp:7100=127.0.1.11:6000"]);
+      await server.ilmDone(["add", "--for", "2s", "tcp:7101=127.0.1.11:6000"]);
+      const endOf = async (): Promise<string | null | undefined> =>
+        (await server.mappings()).find(({ name }) => name === "tcp:7100")?.until;
+      const end = await endOf();
+      await eventually("the mapping is over", async () =>
+        (await network.client.who("tcp", address, 7101)) === "ECONNREFUSED" ? true : null,
+      );
+      if (withRun) {
+        await eventually("its end is an entry", async () =>
+          (await story())[0] === "ended +0 -1 ~0" ? true : null,
+        );
+        expect((await history()).changes[0]?.author.command).toMatch(/^ilm run/);
+      }
+      const shown = (await server.ilmDone(["history", "3", "--json"])).json() as HistoryEntryJson;
+      expect(shown.rules?.added.map(({ name }) => name)).toEqual(["tcp:7101"]);
+      await server.ilmDone(["remove", "tcp:7100"]);
+      await server.ilmDone(["rollback", "3"]);
+      expect(await network.client.who("tcp", address, 7101)).toBe("ECONNREFUSED");
+      await answersBy("second", 7100);
+      expect(await endOf()).toBe(end);
+      expect((await server.mappings()).map(({ name }) => name)).not.toContain("tcp:7101");
+    },
+  );
+
+  test("after another boot, a mapping for a time ends at the same time of day", async () => {
+    const { server } = network;
+    await server.ilmDone(["apply", "-f", server.file(rules([7000]))]);
+    await server.ilmDone(["add", "--for", "1h", "tcp:7100=127.0.1.11:6000"]);
+    const added = (await server.mappings()).find(({ runtime }) => runtime);
+    await server.ilmDone(["remove", "tcp:7100"]);
+    const asOfBoot = (earlier_s: number): void => {
+      const name = readdirSync(folder()).find((one) => one.startsWith("change-2-")) ?? "";
+      const entry = JSON.parse(readFileSync(`${folder()}/${name}`, "utf8")) as Entry;
+      const { rules: kept } = entry;
+      if (kept?.boot === undefined) throw new Error("the entry does not say which boot it is of");
+      const at = new Date(Date.parse(kept.boot.at) - earlier_s * 1000).toISOString();
+      const runtime = kept.runtime.map((one) => ({ ...one, until: (one.until ?? 0) + earlier_s }));
+      const boot = { id: "another", at };
+      writeFileSync(
+        `${folder()}/${name}`,
+        JSON.stringify({ ...entry, rules: { ...kept, boot, runtime } }),
+      );
+    };
+    asOfBoot(1_000_000);
+    await server.ilmDone(["rollback", "2"]);
+    const again = (await server.mappings()).find(({ runtime }) => runtime);
+    const moved = Date.parse(again?.until ?? "") - Date.parse(added?.until ?? "");
+    expect(Math.abs(moved)).toBeLessThanOrEqual(1000);
+    await answersBy("second", 7100);
+  });
+
+  test("a text that a rollback turned away stays so when mappings are added, drained and end", async () => {
+    const { server } = network;
+    const file = server.file(rules([7000]));
+    await server.ilmDone(["apply", "-f", file]);
+    writeFileSync(file, rules([7001], [7000]));
+    await server.ilmDone(["apply", "-f", file]);
+    await server.ilmDone(["rollback"]);
+    await server.ilmDone(["add", "--for", "2s", "tcp:7100=127.0.1.11:6000"]);
+    await server.ilmDone(["drain", "--force", "tcp:b:6000"]);
+    await server.ilmDone(["undrain", "tcp:b:6000"]);
+    const run = await server.startRun(["-f", file]);
+    await answersBy("app", 7000);
+    expect(run.process.stderr).toContain(`rolled back to change 1: ${file} is applied again`);
+    await eventually("the mapping's end is an entry", async () =>
+      (await story())[0]?.startsWith("ended") === true ? true : null,
+    );
+    expect((await server.ilmDone(["status"])).stdout).toContain("rolled back to change 1");
+    await run.stop("SIGTERM");
+    const next = await server.startRun(["-f", file]);
+    await answersBy("app", 7000);
+    await server.ilmDone(["reload"]);
+    await answersBy("second", 7000);
+    expect((await server.ilmDone(["status"])).stdout).not.toContain("rolled back");
+    await next.stop("SIGTERM");
+  });
+
+  test("an export has what refuses on purpose, weight 0 and descriptions, and leaves out what is for a time", async () => {
+    const { server } = network;
+    const text = `version: 1
+services:
+  app: { address: [127.0.1.10, "fd5e:ed00::10"], description: "the shop: \\"old\\" # one" }
+  b: { address: 127.0.1.11 }
+mappings:
+  - { name: shut, protocol: [tcp, udp], port: 6999, to: none, description: "closed: on purpose" }
+  - { name: never, port: 6998, to: none, existing: never }
+  - { port: 7000, to: [{ address: "app:6000", weight: 0 }, { address: "b:6000", weight: 3 }] }
+  - { port: 7001, to: ["app:6000", "b:6000"], miss: reject, description: Zwei }
+`;
+    await server.ilmDone(["apply", "-f", server.file(text)]);
+    await server.ilmDone(["add", "tcp:7002=none"]);
+    await server.ilmDone(["add", "--for", "1h", "tcp:7100=127.0.1.11:6000"]);
+    for (const how of [[], ["--json"], ["--ndjson"]]) {
+      const exported = await server.ilmDone(["export", "--file-only", ...how]);
+      const again = await server.ilmDone(["apply", "-f", "-"], { input: exported.stdout });
+      expect(again.stdout).toMatch(/ 7 mappings, \+0 -0 ~0$|^unchanged: .* 7 mappings/m);
+      const diff = await server.ilm(["diff", "-f", "-"], { input: exported.stdout });
+      expect(diff.stdout).toBe("unchanged\n");
+    }
+    const whole = await server.ilmDone(["export"]);
+    expect(whole.stdout).toContain('"port":7002,"to":"none"');
+    expect(whole.stdout).not.toContain("7100");
+    expect(whole.stderr).toContain("tcp:7100");
   });
 });
 

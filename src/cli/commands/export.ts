@@ -1,8 +1,9 @@
 /** `ilm export`: prints what is active as a configuration that `apply` takes. */
 import { type Exported, type ExportFormat, writeConfiguration } from "../../config/export.js";
 import { IlmError } from "../../errors.js";
+import { formatDrained } from "../../model/drained.js";
 import { readRules } from "../../model/rules.js";
-import { count } from "../../words/text.js";
+import { count, printable } from "../../words/text.js";
 import type { Context } from "../shell/context.js";
 import { needActive, withDataPlane } from "../shell/with-data-plane.js";
 
@@ -27,9 +28,10 @@ export async function exportRules(context: Context, options: ExportOptions): Pro
   }
   const format: ExportFormat = ndjson ? "ndjson" : context.json ? "json" : "yaml";
   await withDataPlane(context, async (dataPlane) => {
-    const { file, runtime: all } = readRules(needActive(dataPlane).rules);
+    const { file, runtime: all, drained = [] } = readRules(needActive(dataPlane).rules);
     // What was added for some time ends by itself.
     const runtime = all.filter(({ until }) => until === undefined);
+    const ending = all.filter(({ until }) => until !== undefined);
     const { mappings, ...head } = file;
     const exported: Exported = {
       head,
@@ -47,6 +49,16 @@ export async function exportRules(context: Context, options: ExportOptions): Pro
     if (format === "yaml" && length > YAML_MAX) {
       context.note(
         "note: this is more YAML than `apply` reads (16 MiB); --ndjson is what it reads fastest\n",
+      );
+    }
+    if (ending.length > 0 && !fileOnly) {
+      const names = [...new Set(ending.map(({ name }) => name))].join(", ");
+      context.note(`note: without what \`ilm add --for\` added for a time: ${printable(names)}\n`);
+    }
+    if (drained.length > 0 && !runtimeOnly) {
+      const names = drained.map(formatDrained).join(", ");
+      context.note(
+        `note: a configuration does not say what is drained: ${printable(names)} (\`ilm drain\`)\n`,
       );
     }
     if (runtime.length > 0 && !fileOnly && !runtimeOnly) {

@@ -5,6 +5,7 @@ import type { DataPlane } from "../../dataplane/types.js";
 import { IlmError } from "../../errors.js";
 import type { ChangeJson, HistoryEntryJson, HistoryJson } from "../../json/history.js";
 import { published } from "../../json/published.js";
+import { formatDrained } from "../../model/drained.js";
 import { noActiveRules, readRules } from "../../model/rules.js";
 import { listSources } from "../../model/sources.js";
 import { describeChange } from "../../words/change.js";
@@ -71,7 +72,8 @@ function shapeOf(entry: Entry, current: number | null, kept: boolean): ChangeJso
   const { number, time, cause, author, generation, before, to, difference, mappings, off } = entry;
   const sources = entry.rules?.sources ?? [];
   const same = { number, time, cause, author, sources, generation, before, to };
-  return { ...same, difference, mappings, off, active: number === current, kept };
+  const drained = (entry.rules?.drained ?? []).map(formatDrained);
+  return { ...same, difference, mappings, drained, off, active: number === current, kept };
 }
 
 function render({ changes, more, unrecorded }: HistoryJson, colours: Colours): string {
@@ -87,7 +89,7 @@ function render({ changes, more, unrecorded }: HistoryJson, colours: Colours): s
 /** Describes a change in two or three lines. */
 function describe(change: ChangeJson, colours: Colours): string {
   const { number, time, cause, to, generation, difference, mappings, off, active, kept } = change;
-  const { sources } = change;
+  const { sources, drained } = change;
   const what = to === null ? describeCause(cause) : `rollback to ${to}`;
   const states = [
     ...(active ? [colours.green("active")] : []),
@@ -101,6 +103,7 @@ function describe(change: ChangeJson, colours: Colours): string {
     generation === null
       ? "nothing is active after it"
       : `generation ${generation}: ${describeChange(mappings, difference)}`,
+    ...(drained.length === 0 ? [] : [`drained: ${drained.join(", ")}`]),
     ...(sources.length === 0 ? [] : [`from ${printable(listSources(sources))}`]),
   ];
   return `${colours.bold(String(number))}  ${when}  ${what}${marks}\n${indent(`${lines.join("\n")}\n`, 4)}`;
@@ -112,6 +115,8 @@ function describeCause(cause: ChangeJson["cause"]): string {
       return "the file changed";
     case "start":
       return "the daemon started";
+    case "ended":
+      return "the time of mappings was over";
     case "found":
       return "found active";
     default:

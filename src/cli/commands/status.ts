@@ -139,18 +139,18 @@ const DRAINED_SHOWN = 5;
 /** Returns a note when a rollback is active, as the files then have something else. */
 async function rollbackNotes(dataPlane: DataPlane, active: Active | null): Promise<string[]> {
   if (active === null || active.earlierFormat !== null) return [];
-  const { activeRollback } = await import("../../control/history/roll-back.js");
+  const { holdingEntry } = await import("../../control/history/roll-back.js");
   let entry;
   try {
-    entry = activeRollback(dataPlane);
+    entry = holdingEntry(dataPlane);
   } catch (error) {
     if (!(error instanceof IlmError)) throw error;
     return [`the history of changes cannot be read: ${error.message}`];
   }
-  const to = entry?.to ?? null;
-  if (entry === null || to === null || entry.held.length === 0) return [];
+  const [first] = entry?.held ?? [];
+  if (entry === null || first === undefined) return [];
   const files = [...new Set(entry.held.flatMap(({ sources }) => sources))];
-  return [describeRollback(to, files)];
+  return [describeRollback(first.to, files)];
 }
 
 function render({ colours }: Context, shape: StatusJson): string {

@@ -71,7 +71,8 @@ export function describeDifference(
 /** Each list, up to its first `most`. */
 function firstOf({ rules, moves }: Difference, most: number) {
   const { settings, added, removed, changed, ...rest } = rules;
-  const { servicesAdded, servicesRemoved, addressesAdded, addressesRemoved, ...more } = rest;
+  const { servicesAdded, servicesRemoved, addressesAdded, addressesRemoved, ...others } = rest;
+  const { drained, undrained, ...more } = others;
   more satisfies Record<string, never>;
   const first = <T>(list: readonly T[]): readonly T[] => list.slice(0, most);
   return {
@@ -80,6 +81,8 @@ function firstOf({ rules, moves }: Difference, most: number) {
       added: first(added),
       removed: first(removed),
       changed: first(changed),
+      drained: first(drained),
+      undrained: first(undrained),
       servicesAdded: first(servicesAdded),
       servicesRemoved: first(servicesRemoved),
       addressesAdded: first(addressesAdded),
@@ -94,6 +97,8 @@ function countsOf({ rules, moves }: Difference): DiffCounts {
     added: rules.added.length,
     removed: rules.removed.length,
     changed: rules.changed.length,
+    drained: rules.drained.length,
+    undrained: rules.undrained.length,
     settings: rules.settings.length,
     servicesAdded: rules.servicesAdded.length,
     servicesRemoved: rules.servicesRemoved.length,
@@ -111,6 +116,8 @@ function describeCounts(counts: DiffCounts, more: boolean): string {
     `+${counts.added} -${counts.removed} ~${counts.changed} mappings`,
     ...pair(counts.servicesAdded, counts.servicesRemoved, "services"),
     ...pair(counts.addressesAdded, counts.addressesRemoved, "addresses"),
+    ...(counts.drained === 0 ? [] : [`${counts.drained} drained`]),
+    ...(counts.undrained === 0 ? [] : [`${counts.undrained} undrained`]),
     ...(counts.settings === 0 ? [] : [`~${counts.settings} settings`]),
     ...(counts.moves === 0
       ? []
@@ -125,6 +132,8 @@ const kindWords: Readonly<Record<keyof DiffCounts, string>> = {
   removed: "mappings removed",
   changed: "mappings changed",
   added: "mappings added",
+  undrained: "destinations undrained",
+  drained: "destinations drained",
   addressesRemoved: "addresses removed",
   addressesAdded: "addresses added",
   moves: "connections that go elsewhere",
@@ -214,6 +223,10 @@ function renderDiff(difference: RuleDiff, colours: Colours): string {
       colours.green(`    + ${describeMapping(after)}`),
     ]),
     ...added.map((one) => colours.green(`+ ${one.name}: ${describeMapping(one)}`)),
+    ...difference.undrained.map((one) =>
+      colours.yellow(`~ ${one} gets new connections again (undrain)`),
+    ),
+    ...difference.drained.map((one) => colours.yellow(`~ ${one} gets nobody new (drain)`)),
     ...difference.addressesRemoved.map((address) => colours.red(`- address ${address}`)),
     ...difference.addressesAdded.map((address) => colours.green(`+ address ${address}`)),
   ];

@@ -1,5 +1,6 @@
 /** An entry of the history of changes, as its file has it. */
 import type { Author } from "../../kernel/author.js";
+import type { Boot } from "../../kernel/boot-time.js";
 import type { CauseKind } from "../../model/causes.js";
 import type { Drained } from "../../model/drained.js";
 import type { Mapping } from "../../model/mapping.js";
@@ -15,6 +16,8 @@ export interface KeptRules {
   readonly sources: readonly string[];
   readonly head: FileHead;
   readonly runtime: readonly Mapping[];
+  /** By which boot the ends of mappings (`until`) count; absent when none of them ends. */
+  readonly boot?: Boot;
   /** What is drained; absent for nothing. */
   readonly drained?: readonly Drained[];
   /** The number of the file's mappings. */
@@ -27,6 +30,8 @@ export interface KeptRules {
 export interface HeldText {
   readonly sources: readonly string[];
   readonly digest: string;
+  /** The entry that the rollback led to. */
+  readonly to: number;
 }
 
 export interface Entry {
@@ -55,5 +60,6 @@ export interface Entry {
   /** The digest of all rules; null when nothing is active. */
   readonly digest: string | null;
   readonly rules: KeptRules | null;
+  /** What a rollback turned away; changes beside the file keep it turned away. */
   readonly held: readonly HeldText[];
 }

@@ -4,6 +4,7 @@ import type { ChangeResult } from "../../api/result.js";
 import type { DataPlane, Snapshot } from "../../dataplane/types.js";
 import { IlmError } from "../../errors.js";
 import { authorOf, type Author } from "../../kernel/author.js";
+import { thisBoot } from "../../kernel/boot-time.js";
 import { isHostsNetns, removeRuntimeHistory } from "../../kernel/state-folder.js";
 import { countMappings } from "../../model/rules.js";
 import type { CauseKind } from "../../model/causes.js";
@@ -19,6 +20,23 @@ export interface Cause {
   readonly held?: readonly HeldText[];
 }
 
+/** Whether a change leaves the file's part as it is, and so what a rollback turned away, too. */
+const isBesideFile: Readonly<Record<Cause["kind"], boolean>> = {
+  apply: false,
+  add: true,
+  remove: true,
+  drain: true,
+  undrain: true,
+  off: true,
+  on: true,
+  unload: false,
+  rollback: false,
+  reload: false,
+  file: false,
+  start: false,
+  ended: true,
+};
+
 export type Recorded = Place & Pick<DataPlane, "snapshot">;
 
 /** Told why a change is not in the history. */
@@ -28,6 +46,8 @@ export type Warn = (message: string) => void;
 interface Before {
   /** The number of its entry, or of the last entry when nothing was active; null for none. */
   readonly number: number | null;
+  /** What that entry says is turned away. */
+  readonly held: readonly HeldText[];
   /** What to add to the history first; null when an entry has it. */
   readonly unrecorded: Unrecorded | null;
 }
@@ -96,11 +116,13 @@ function lookBefore(dataPlane: Recorded): Before {
   const active = snapshotIfReadable(dataPlane);
   return HistoryStore.read(dataPlane, (store): Before => {
     const [last] = store?.entries() ?? [];
-    if (active === null) return { number: last?.number ?? null, unrecorded: null };
+    if (active === null) {
+      return { number: last?.number ?? null, held: last?.held ?? [], unrecorded: null };
+    }
     const known = entryOf(store, active);
     const isKept = store?.has(active.fileDigest) === true;
     if (known !== null && isKept) {
-      return { number: known.number, unrecorded: null };
+      return { number: known.number, held: known.held, unrecorded: null };
     }
     const entry = {
       ...stateFields(dataPlane, active),
@@ -111,14 +133,15 @@ function lookBefore(dataPlane: Recorded): Before {
       difference: null,
       held: [],
     } as const;
-    return { number: last?.number ?? null, unrecorded: { entry, packed: active.packed() } };
+    const unrecorded = { entry, packed: active.packed() };
+    return { number: last?.number ?? null, held: [], unrecorded };
   });
 }
 
 function write(
   dataPlane: Recorded,
-  { kind, author, to, held = [] }: Cause,
-  { number, unrecorded }: Before,
+  { kind, author, to, held }: Cause,
+  { number, held: heldBefore, unrecorded }: Before,
   { difference }: Pick<ChangeResult, "difference">,
 ): void {
   const active = snapshotIfReadable(dataPlane);
@@ -145,7 +168,7 @@ function write(
         before,
         to: to ?? null,
         difference,
-        held,
+        held: held ?? (isBesideFile[kind] ? heldBefore : []),
       },
       () => active?.packed() ?? new Uint8Array(0),
       kind === "rollback",
@@ -180,6 +203,8 @@ function keptRules({
   const { head, count } = file;
   // Of a file that was read, the head has the mappings, too.
   const { mappings: _, ...only } = { mappings: null, ...head };
-  const same = { sources, head: only, runtime, count, fileDigest };
+  const ends = runtime.some(({ until }) => until !== undefined);
+  const boot = ends && { boot: thisBoot() };
+  const same = { sources, head: only, runtime, count, fileDigest, ...boot };
   return drained === undefined ? same : { ...same, drained };
 }

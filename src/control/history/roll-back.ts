@@ -4,11 +4,11 @@ import { nothingActive, type ChangeResult } from "../../api/result.js";
 import { digestOfFile, isUndecodable, unreadFile } from "../../dataplane/description.js";
 import type { ApplyOptions, DataPlane, Snapshot } from "../../dataplane/types.js";
 import { IlmError } from "../../errors.js";
-import { bootSeconds } from "../../kernel/boot-time.js";
-import { hasEnded } from "../../model/mapping.js";
+import { bootSeconds, secondOf, thisBoot } from "../../kernel/boot-time.js";
+import type { Mapping } from "../../model/mapping.js";
 import type { ActiveRules } from "../../model/rules.js";
-import type { RollbackChange } from "../../rules/change.js";
-import type { Entry, HeldText } from "./entry.js";
+import { withoutEnded, type RollbackChange } from "../../rules/change.js";
+import type { Entry, HeldText, KeptRules } from "./entry.js";
 import { entryOf, type Cause, type Recorded } from "./record.js";
 import { HistoryStore } from "./store.js";
 
@@ -31,7 +31,8 @@ export function findTarget(dataPlane: Recorded, number: number | null): Target {
     if (entry === null) {
       throw nothing(`the history has no change ${number ?? "before the last one any more"}`);
     }
-    return { entry, off: entry.off, rules: rulesOf(store, entry, active) };
+    const rules = withoutEnded(rulesOf(store, entry, active), bootSeconds());
+    return { entry, off: entry.off, rules };
   });
 }
 
@@ -49,15 +50,17 @@ function numberBefore(store: HistoryStore, active: Snapshot | null): number {
   throw nothing("before the last change, nothing was active");
 }
 
-/** Returns the rules of an entry; those of the active file are the very object. */
+/**
+ * Returns the rules of an entry, with mappings that have ended since; those of the active file are
+ * the very object.
+ */
 function rulesOf(store: HistoryStore, entry: Entry, active: Snapshot | null): ActiveRules {
   const { number, rules } = entry;
   if (rules === null) {
     throw nothing(`after change ${number}, nothing was active`);
   }
   const { sources, head, count, fileDigest, drained } = rules;
-  const now = bootSeconds();
-  const runtime = rules.runtime.filter((mapping) => !hasEnded(mapping, now));
+  const runtime = runtimeOf(rules);
   const beside = { sources, runtime, ...(drained !== undefined && { drained }) };
   if (active?.fileDigest === fileDigest) {
     return { ...beside, file: active.rules.file };
@@ -80,6 +83,16 @@ function rulesOf(store: HistoryStore, entry: Entry, active: Snapshot | null): Ac
   return { ...beside, file };
 }
 
+/** Returns the mappings added at run time, which end at the time of day that they had. */
+function runtimeOf({ runtime, boot }: KeptRules): readonly Mapping[] {
+  if (boot === undefined) return runtime;
+  const now = thisBoot();
+  return runtime.map((mapping) => {
+    const { until } = mapping;
+    return until === undefined ? mapping : { ...mapping, until: secondOf(until, boot, now) };
+  });
+}
+
 /** Returns the rules of an entry, or null when they are not kept. */
 export function rulesIfKept(
   store: HistoryStore,
@@ -94,12 +107,12 @@ export function rulesIfKept(
   }
 }
 
-/** Returns the rules of an entry. Throws NOT_FOUND when they are not kept. */
+/** Returns the rules of an entry as they are to be active now. Throws NOT_FOUND. */
 export function rulesOfEntry(dataPlane: Recorded, entry: Entry): ActiveRules {
   const active = dataPlane.snapshot();
   return HistoryStore.read(dataPlane, (store) => {
     if (store === undefined) throw nothing("there is no history of changes any more");
-    return rulesOf(store, entry, active);
+    return withoutEnded(rulesOf(store, entry, active), bootSeconds());
   });
 }
 
@@ -109,7 +122,8 @@ export async function makeReady(
   { to }: RollbackChange,
 ): Promise<{ readonly target: Target; readonly noted: Required<Pick<Cause, "to" | "held">> }> {
   const target = findTarget(dataPlane, to);
-  const held = await textsToHold(dataPlane.snapshot(), target);
+  const texts = await textsToHold(dataPlane.snapshot(), target);
+  const held = texts.map((text) => ({ ...text, to: target.entry.number }));
   return { target, noted: { to: target.entry.number, held } };
 }
 
@@ -131,11 +145,11 @@ export function applyTarget(
 async function textsToHold(
   active: Snapshot | null,
   { rules: { sources, file } }: Target,
-): Promise<readonly HeldText[]> {
+): Promise<readonly Omit<HeldText, "to">[]> {
   if (active?.rules.file === file) return [];
   const all = [active?.rules.sources ?? [], sources].filter((paths) => paths.length > 0);
   const known = new Map(all.map((paths) => [JSON.stringify(paths), paths]));
-  const held: HeldText[] = [];
+  const held: Omit<HeldText, "to">[] = [];
   for (const paths of known.values()) {
     const digest = await digestOfTexts(paths);
     if (digest !== null) held.push({ sources: paths, digest });
@@ -158,28 +172,36 @@ async function digestOfTexts(paths: readonly string[]): Promise<string | null> {
   }
 }
 
-/** Returns the rollback that is active, or was when the host went down; null when none is. */
-export function activeRollback(dataPlane: Recorded): Entry | null {
+/**
+ * Returns the entry of what is active, or was when the host went down, when a rollback turned
+ * texts away that have not been applied since; null otherwise.
+ */
+export function holdingEntry(dataPlane: Recorded): Entry | null {
   const active = dataPlane.snapshot();
   const entry = HistoryStore.read(dataPlane, (store) => {
     const [last] = store?.entries() ?? [];
     return active === null ? last : entryOf(store, active);
   });
-  return entry?.cause === "rollback" ? entry : null;
+  return entry !== undefined && entry !== null && entry.held.length > 0 ? entry : null;
 }
 
-/**
- * Returns the active rollback when it turned away the text that these files still have; null
- * otherwise.
- */
+/** What keeps a text from being applied by itself. */
+export interface Holding {
+  /** The entry with the rules that stay. */
+  readonly entry: Entry;
+  /** The number of the change that was rolled back to. */
+  readonly to: number;
+}
+
+/** Tells whether the text that these files still have was turned away; null when it was not. */
 export async function heldFor(
   dataPlane: Recorded,
   sources: readonly string[],
-): Promise<Entry | null> {
-  const entry = activeRollback(dataPlane);
+): Promise<Holding | null> {
+  const entry = holdingEntry(dataPlane);
   if (entry === null) return null;
   const wanted = JSON.stringify(sources);
   const held = entry.held.find((one) => JSON.stringify(one.sources) === wanted);
   if (held === undefined) return null;
-  return (await digestOfTexts(sources)) === held.digest ? entry : null;
+  return (await digestOfTexts(sources)) === held.digest ? { entry, to: held.to } : null;
 }
