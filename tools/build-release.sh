@@ -26,10 +26,16 @@ build() {
     env -u MAKEFLAGS -u MAKELEVEL xargs -P "$(nproc)" -n 1 make --no-print-directory
   # Earlier releases are ES modules, and format 4 was not bundled; from format 10 on src/start.ts runs the bundle.
   kind=esm
+  how=()
   entries=(src/main.ts)
   if [ -e src/start.ts ]; then entries+=(src/start.ts); fi
-  if [ -e bin/package.json ]; then kind=cjs; fi
-  node "$modules/rolldown/bin/cli.mjs" "${entries[@]}" --dir dist/src/bundle --platform node --external koffi --format $kind
+  if [ -e bin/package.json ]; then
+    kind=cjs
+    # start.ts runs the bundle in a context that cannot import.
+    how=(--no-dynamicImportInCjs)
+  fi
+  node "$modules/rolldown/bin/cli.mjs" "${entries[@]}" --dir dist/src/bundle --platform node --external koffi --format $kind \
+    "${how[@]}"
   if [ $kind = cjs ]; then
     printf '{ "type": "commonjs" }\n' >dist/src/bundle/package.json
   else
