@@ -5,6 +5,7 @@
 import type { Faults, FlowCount, Missing, Overtaken, Watching } from "../dataplane/types.js";
 import type { Counters, MappingCounters } from "../model/decision.js";
 import type { Listener, Queue } from "../model/listener.js";
+import { isRefusal } from "../model/mapping.js";
 import {
   type ActiveRules,
   type Rules,
@@ -54,7 +55,10 @@ export interface OfDestination extends Listening {
 
 export interface OfMappings {
   readonly lookups: readonly Lookups[];
-  /** Whether each mapping has a listener; null when there are too many to look at each time. */
+  /**
+   * Whether each mapping that has destinations has a listener; null when there are too many to look
+   * at each time.
+   */
   readonly mappings: readonly Listening[] | null;
   readonly destinations: readonly OfDestination[];
 }
@@ -79,10 +83,11 @@ export function ofMappings(
   const joined = new JoinedListeners(mappings, listeners, judge(whole).selects);
   const list = counters.of(Array.from({ length: mappings.length }, (_, index) => index));
   return {
-    mappings: mappings.map(({ name, protocol }, index) => ({
-      labels: { mapping: name, protocol },
-      listening: joined.isServed(index),
-    })),
+    mappings: mappings.flatMap(({ name, protocol, to }, index) =>
+      isRefusal({ to })
+        ? []
+        : { labels: { mapping: name, protocol }, listening: joined.isServed(index) },
+    ),
     lookups: mappings.flatMap(({ name, protocol }, index) => {
       const own = list.at(index);
       if (own === undefined) return [];
