@@ -841,6 +841,19 @@ struct ilm_listener {
 ILM_ASSERT_SIZE(struct ilm_listener, 96);
 
 /*
+ * A connection that a destination's listener accepted. Without the client's port: connections of
+ * one client to one address count together.
+ */
+struct ilm_connection {
+	__be32 dialled[4];
+	__be32 client[4];
+	struct ilm_endpoint daemon;
+	__u16 dialled_port;	/* host byte order */
+	__u16 zeros;
+};
+ILM_ASSERT_SIZE(struct ilm_connection, 56);
+
+/*
  * What the probe of netfilter (bpf/registry.bpf.c, ilm_netfilter) reports about the network
  * namespace that it runs in. ILM_NAT_*: NAT or a packet socket takes away what ingress gives, for
  * that family.

@@ -61,6 +61,7 @@ typedef struct {
 
 struct sock_common {
 	possible_net_t skc_net;
+	__be32 skc_daddr;
 	__be32 skc_rcv_saddr;
 	__u16 skc_num;
 	unsigned short skc_family;
@@ -68,7 +69,9 @@ struct sock_common {
 	unsigned char skc_reuseport : 1;
 	unsigned char skc_ipv6only : 1;
 	int skc_bound_dev_if;
+	unsigned long skc_flags;
 	__u32 skc_tw_rcv_nxt;
+	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
 };
 

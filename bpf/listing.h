@@ -110,6 +110,52 @@ int ilm_list_tcp(struct bpf_iter__tcp *ctx)
 	return 0;
 }
 
+#ifdef ILM_TRACK_H
+/* SOCK_DEAD (include/net/sock.h): the daemon has closed it, and only the kernel still has it. */
+#define SOCK_DEAD_FLAG 1UL
+
+static __noinline void describe_connection(struct ilm_connection *c, struct sock_common *skc)
+{
+	if (skc->skc_family == AF_INET) {
+		address_from_ip4(c->dialled, skc->skc_rcv_saddr);
+		address_from_ip4(c->client, skc->skc_daddr);
+	} else {
+		c->dialled[0] = skc->skc_v6_rcv_saddr.in6_u.u6_addr32[0];
+		c->dialled[1] = skc->skc_v6_rcv_saddr.in6_u.u6_addr32[1];
+		c->dialled[2] = skc->skc_v6_rcv_saddr.in6_u.u6_addr32[2];
+		c->dialled[3] = skc->skc_v6_rcv_saddr.in6_u.u6_addr32[3];
+		c->client[0] = skc->skc_v6_daddr.in6_u.u6_addr32[0];
+		c->client[1] = skc->skc_v6_daddr.in6_u.u6_addr32[1];
+		c->client[2] = skc->skc_v6_daddr.in6_u.u6_addr32[2];
+		c->client[3] = skc->skc_v6_daddr.in6_u.u6_addr32[3];
+	}
+	c->dialled_port = skc->skc_num;
+}
+
+/* The connections that destinations' listeners accepted, as struct ilm_connection. */
+SEC("iter/tcp")
+int ilm_list_accepted(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *skc = ctx->sk_common;
+	struct ilm_connection c = {};
+	const struct ilm_endpoint *daemon;
+	struct tcp_sock *sk;
+
+	if (!skc || skc->skc_state == TCP_LISTEN || skc->skc_state == TCP_CLOSE)
+		return 0;
+	sk = bpf_skc_to_tcp_sock(skc);
+	if (!sk)
+		return 0;
+	daemon = bpf_sk_storage_get(&accepted, sk, NULL, 0);
+	if (!daemon || skc->skc_flags & SOCK_DEAD_FLAG)
+		return 0;
+	c.daemon = *daemon;
+	describe_connection(&c, skc);
+	bpf_seq_write(ctx->meta->seq, &c, sizeof(c));
+	return 0;
+}
+#endif
+
 SEC("iter/udp")
 int ilm_list_udp(struct bpf_iter__udp *ctx)
 {

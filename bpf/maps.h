@@ -216,6 +216,18 @@ struct {
 } tracked SEC(".maps");
 
 /*
+ * TCP listener of a destination -> that destination. The kernel gives each connection a copy when
+ * it clones the listener (net/core/bpf_sk_storage.c, bpf_sk_storage_clone), and frees it with the
+ * socket. Writers: sock_ops, the TCP iterator. Reader: the listing of connections.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
+	__type(key, int);
+	__type(value, struct ilm_endpoint);
+} accepted SEC(".maps");
+
+/*
  * Destinations with a UDP socket that sk_lookup should have but lacks (struct ilm_endpoint): just
  * bound, or just missed. `run` reads it and scans. Writers: post_bind, the UDP iterator, sk_lookup,
  * ingress.

@@ -40,6 +40,19 @@ const volatile struct ilm_registry_constants constants = {};
 #include "listing.h"
 #include "reply.h"
 
+/*
+ * From now on, the connections of a TCP listener tell where they were accepted. A macro: the
+ * verifier must see the socket's own type.
+ */
+#define NAME_CONNECTIONS(sk, endpoint) do { \
+	struct ilm_endpoint *known = bpf_sk_storage_get(&accepted, sk, endpoint, \
+							BPF_SK_STORAGE_GET_F_CREATE); \
+	if (known) \
+		*known = *(endpoint); \
+	else \
+		count_fault(untracked); \
+} while (0)
+
 static __always_inline void endpoint_of_ops(struct ilm_endpoint *e, struct bpf_sock_ops *ctx)
 {
 	e->protocol = IPPROTO_TCP;
@@ -185,6 +198,9 @@ static __always_inline void on_listen(struct bpf_sock_ops *ctx)
 	count(t, &endpoint, device, v6only, slot && (device || !permitted));
 	if (!slot || !permitted)
 		return;
+	sk = ctx->sk;
+	if (sk)
+		NAME_CONNECTIONS(sk, &endpoint);
 	if (slot->handover == ILM_HANDOVER_INGRESS && constants.steer_udp) {
 		mark_steered(t, 1);
 		return;
@@ -443,6 +459,8 @@ static __always_inline bool endpoint_of_sock(struct ilm_endpoint *e, const struc
 			set_apart(slot, &endpoint); \
 		return 0; \
 	} \
+	if (protocol_number == IPPROTO_TCP) \
+		NAME_CONNECTIONS(sk, &endpoint); \
 	if (slot->handover == ILM_HANDOVER_INGRESS && constants.steer_udp) { \
 		/* The control plane takes it out of the maps after that. */ \
 		mark_placed(t, 0); \

@@ -91,7 +91,7 @@ _ilm() {
   case $command in
     "") words="status mappings wait history export listeners flows metrics explain monitor audit doctor address hosts check diff import run apply adopt reload add remove drain undrain rollback confirm off on unload demo schema completion -V --version --json --netns --wide --no-color -h --help" ;;
     status) words="--check -V --version --json --netns --wide --no-color -h --help" ;;
-    mappings) words="--protocol --port --to --limit --down --added --names -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm mappings --names 2>/dev/null)"; } ;;
+    mappings) words="--protocol --port --to --limit --down --added --connections --names -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm mappings --names 2>/dev/null)"; } ;;
     wait) words="--timeout -V --version --json --netns --wide --no-color -h --help" ;;
     history) words="--limit -V --version --json --netns --wide --no-color -h --help" ;;
     export) words="--file-only --runtime --ndjson -V --version --json --netns --wide --no-color -h --help" ;;
@@ -113,7 +113,7 @@ _ilm() {
     reload) words="--timing -V --version --json --netns --wide --no-color -h --help" ;;
     add) words="--replace --for --dry-run --confirm --wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
     remove) words="--dry-run --confirm --wait --timing -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm mappings --added --names 2>/dev/null)"; } ;;
-    drain) words="--force --wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
+    drain) words="--force --until-idle --timeout --wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
     undrain) words="--wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
     rollback) words="--dry-run --wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
     confirm) words="--back --wait --timing -V --version --json --netns --wide --no-color -h --help" ;;

@@ -68,6 +68,7 @@ _ilm() {
             '--limit[show at most this many, from the first]:NUMBER: ' \
             '--down[only mappings that have no listener]' \
             '--added[only mappings that were added at run time]' \
+            '--connections[count what is open at each destination, for root only]' \
             '--names[only the names, one on a line, for scripts and completion]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
@@ -363,6 +364,8 @@ _ilm() {
             '*:as `ilm mappings` shows it, e.g. tcp\:8080:{ compadd -- ${(f)"$(ilm mappings --added --names 2>/dev/null)"} }' ;;
         drain)
           _arguments '--force[also where nobody would be left: new connections then end as if nobody listened (`miss`)]' \
+            '--until-idle[wait until no connection and no UDP client is left there, for root only]' \
+            '--timeout[with --until-idle: give up after this long, with status 1]:SECONDS: ' \
             '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
             '--timing[show how long each step took (always included in --json)]' \
             '(-V --version)-V[show the version]' \

@@ -198,6 +198,38 @@ export const classLayout: Layout<Class> = {
   },
 };
 
+export interface Connection {
+  dialled: Uint8Array;
+  client: Uint8Array;
+  address: Uint8Array;
+  port: number;
+  protocol: number;
+  dialledPort: number;
+  zeros: number;
+}
+
+export const connectionLayout: Layout<Connection> = {
+  size: 56,
+  read: (view, at) => ({
+    dialled: bytesAt(view, at, 16),
+    client: bytesAt(view, at + 16, 16),
+    address: bytesAt(view, at + 32, 16),
+    port: view.getUint16(at + 48, true),
+    protocol: view.getUint8(at + 50),
+    dialledPort: view.getUint16(at + 52, true),
+    zeros: view.getUint16(at + 54, true),
+  }),
+  write: (view, at, value) => {
+    putBytes(view, at, 16, value.dialled);
+    putBytes(view, at + 16, 16, value.client);
+    putBytes(view, at + 32, 16, value.address);
+    view.setUint16(at + 48, value.port, true);
+    view.setUint8(at + 50, value.protocol);
+    view.setUint16(at + 52, value.dialledPort, true);
+    view.setUint16(at + 54, value.zeros, true);
+  },
+};
+
 export interface Counters {
   existing: bigint;
   selected: bigint;

@@ -9,6 +9,7 @@ import type {
   MappingCounters,
   Packet,
 } from "../model/decision.js";
+import type { Connections } from "../model/connection.js";
 import type { Flow } from "../model/flow.js";
 import type { Ending, Listener } from "../model/listener.js";
 import type { Refusal } from "../model/refusal.js";
@@ -32,6 +33,7 @@ import { confirm, goBack, settleBack } from "./install/pending.js";
 import { State, type DataPlaneOptions } from "./install/state.js";
 import { unload } from "./install/unload.js";
 import { explain, watch } from "./observe/ask.js";
+import { countConnections } from "./observe/connections.js";
 import { countedIn } from "./observe/counts.js";
 import { readEndings } from "./observe/endings.js";
 import { liveFlows, countLiveFlows } from "./observe/flows.js";
@@ -198,6 +200,11 @@ class KernelDataPlane implements DataPlane {
   flows(): Flow[] {
     const map = mapOfFlows(this.#state);
     return map === null ? [] : liveFlows(map);
+  }
+
+  connections(): Connections[] {
+    const registry = this.#state.own()?.registry;
+    return registry === undefined ? [] : countConnections(registry.accepted());
   }
 
   flowCount(): FlowCount | null {

@@ -11,6 +11,7 @@ import type {
   MappingCounters,
   Packet,
 } from "../model/decision.js";
+import type { Connections } from "../model/connection.js";
 import type { Flow } from "../model/flow.js";
 import type { Ending, Listener, Turn } from "../model/listener.js";
 import type { Refusal, RefusedAttempt } from "../model/refusal.js";
@@ -356,6 +357,11 @@ export interface DataPlane {
   refusals(): Refusal[];
   /** Returns the live flows in no particular order; none when nothing is loaded. */
   flows(): Flow[];
+  /**
+   * Counts the open TCP connections that destinations' listeners accepted since ilm knows them, in
+   * no particular order; none when nothing is loaded. Goes through all sockets.
+   */
+  connections(): Connections[];
   /**
    * Counts the live flows, which is cheaper than listing them. Returns null when nothing is loaded.
    */

@@ -22,12 +22,28 @@ export const drainedDestination = object(
 
 export const drainList = list(drainedDestination);
 
+const left = object({
+  connections: field(integer, "Open TCP connections; of MPTCP, subflows."),
+  flows: field(integer, "UDP clients."),
+});
+
 export const drained = object({
   ...performed,
   drained: field(list(drainedDestination), "The destinations that were named."),
   timing: field(timing, "What was done, in its order."),
 });
 
+/** What `ilm drain` prints. */
+export const drainedUntil = object({
+  ...drained.fields,
+  left: field(
+    nullable(left),
+    "What was open there at last, however it came; null without `--until-idle`.",
+  ),
+});
+
 export type DrainedDestinationJson = Of<typeof drainedDestination>;
+export type LeftJson = Of<typeof left>;
 export type DrainListJson = Of<typeof drainList>;
 export type DrainedJson = Of<typeof drained>;
+export type DrainedUntilJson = Of<typeof drainedUntil>;

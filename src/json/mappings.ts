@@ -31,6 +31,14 @@ const target = object({
     nullable(integer),
     "How often the mapping selected it since it has this destination; null while an earlier version of ilm counts.",
   ),
+  connections: field(
+    nullable(integer),
+    "Of TCP: how many connections that came by the mapping are open there, as far as its listeners accepted them since ilm knows these; of MPTCP, subflows. It is null for UDP, and where they were not counted (`--connections`, or the mapping is named).",
+  ),
+  flows: field(
+    nullable(integer),
+    "Of UDP: how many clients that came by the mapping it has; null for TCP, and where they were not counted.",
+  ),
   listener: field(
     nullable(listener),
     "That socket; null when there is none, or the daemon was asked, which does not tell.",

@@ -11,7 +11,7 @@ import { invalid, valid } from "./check.js";
 import { failure } from "./common.js";
 import { demo } from "./demo.js";
 import { difference, dryRun } from "./diff.js";
-import { drained, drainList } from "./drain.js";
+import { drained, drainedUntil, drainList } from "./drain.js";
 import { diagnosis } from "./doctor.js";
 import { explanation } from "./explain.js";
 import { flows } from "./flows.js";
@@ -75,7 +75,7 @@ export const outputs: Readonly<Record<string, readonly Output[]>> = {
   reload: [always(reloaded)],
   add: [always(added), withDryRun],
   remove: [always(removed), withDryRun],
-  drain: [always(drained), { when: ", without a destination", shape: drainList }],
+  drain: [always(drainedUntil), { when: ", without a destination", shape: drainList }],
   undrain: [always(drained)],
   confirm: [always(confirmed)],
   off: [always(switched)],

@@ -30,7 +30,11 @@ export function mappingOfFlow(rules: Rules, flow: Flow): Mapping | null {
   return found?.mapping ?? null;
 }
 
-function leadsTo({ address, port }: Destination, { dialled, daemon }: Flow): boolean {
+/** Reports whether a destination is where a flow or a connection went. */
+export function leadsTo(
+  { address, port }: Destination,
+  { dialled, daemon }: Pick<Flow, "dialled" | "daemon">,
+): boolean {
   const there = address === "*" ? isUnspecified(daemon.address) : address === daemon.address;
   return there && (port === "same" ? dialled.port : port) === daemon.port;
 }

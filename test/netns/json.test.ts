@@ -150,6 +150,7 @@ beforeAll(async () => {
     "remove tcp:7000",
     "drain",
     "drain --force web:80 tcp:127.0.1.77",
+    "drain --force --until-idle --timeout 0 web:80",
     "drain",
     "status",
     "undrain web:80 tcp:127.0.1.77",
@@ -198,6 +199,7 @@ beforeAll(async () => {
   for (const words of [
     "status",
     "mappings",
+    "mappings --connections",
     "listeners",
     "flows",
     "metrics",

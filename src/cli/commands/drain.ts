@@ -2,35 +2,56 @@
  * `ilm drain`: destinations that get nobody new, until `ilm undrain` (undrain.ts). Without a
  * destination it lists those that are drained.
  */
+import { setTimeout as pause } from "node:timers/promises";
 import { parseDestination } from "../../config/destination.js";
 import type { DaemonAccess } from "../../control/over-api.js";
 import type { Performed } from "../../control/perform.js";
 import type { DataPlane } from "../../dataplane/types.js";
-import { IlmError, asSentence } from "../../errors.js";
-import { formatDrained, type Drained } from "../../model/drained.js";
+import { ExitStatus, IlmError, asSentence } from "../../errors.js";
+import { formatDrained, sameDrained, type Drained } from "../../model/drained.js";
 import { protocols } from "../../model/mapping.js";
 import { drainedShape } from "../../api/mapping-shape.js";
-import type { DrainedJson, DrainListJson } from "../../json/drain.js";
+import type { DrainedJson, DrainListJson, DrainedUntilJson, LeftJson } from "../../json/drain.js";
 import { published } from "../../json/published.js";
-import { recordSteps, stepTimes } from "../../progress.js";
+import { beginStep, recordSteps, stepTimes } from "../../progress.js";
 import { print, type Context } from "../shell/context.js";
+import { DrainedPlaces } from "../../rules/drained.js";
+import { liveAt, liveOf } from "../../rules/live.js";
+import { count } from "../../words/text.js";
+import { parseSeconds } from "../shell/seconds.js";
 import { describeTiming, type TimingOptions } from "../shell/timing.js";
 import { waitSeconds, type WaitOptions } from "../shell/wait.js";
-import { withDataPlane } from "../shell/with-data-plane.js";
+import { needActive, withDataPlane } from "../shell/with-data-plane.js";
 import { describePerformed } from "./apply.js";
 
 export interface DrainOptions extends WaitOptions, TimingOptions {
   /** True to drain what leaves mappings without anybody, too. */
   readonly force?: boolean;
+  /** True to wait until nothing is open at the destinations. */
+  readonly untilIdle?: boolean;
+  /** How long to wait for that. */
+  readonly timeout?: string;
 }
+
+/** How often to look: each look goes through all sockets. */
+const PAUSE_MS = 500;
 
 export async function drain(
   context: Context,
   options: DrainOptions,
   texts: readonly string[],
-): Promise<void> {
-  if (texts.length === 0) await list(context);
-  else await changeDrained(context, "drain", options, texts);
+): Promise<ExitStatus> {
+  const { untilIdle = false, timeout } = options;
+  if (untilIdle ? texts.length === 0 : timeout !== undefined) {
+    throw new IlmError(
+      "USAGE",
+      untilIdle ? "--until-idle needs a destination" : "--timeout is for --until-idle",
+      { remedy: "Write `ilm drain web:8080 --until-idle --timeout 60`." },
+    );
+  }
+  if (texts.length > 0) return await changeDrained(context, "drain", options, texts);
+  await list(context);
+  return ExitStatus.done;
 }
 
 async function list(context: Context): Promise<void> {
@@ -52,19 +73,31 @@ export async function changeDrained(
   kind: "drain" | "undrain",
   options: DrainOptions,
   texts: readonly string[],
-): Promise<void> {
+): Promise<ExitStatus> {
+  const seconds = parseSeconds("--timeout", options.timeout, "Write 60.") ?? Infinity;
   recordSteps();
   const change = { kind, drained: texts.map(parseDrained), force: options.force === true };
   const wait = { waitSeconds: waitSeconds(options) };
-  const performed = await withDataPlane<Performed>(
+  const { performed, left } = await withDataPlane<Done>(
     context,
-    (dataPlane) => context.reach.performChange(dataPlane, change, wait),
-    (daemon) => daemon.change(change),
+    async (dataPlane) => ({
+      performed: await context.reach.performChange(dataPlane, change, wait),
+      left: options.untilIdle === true ? await untilIdle(dataPlane, change.drained, seconds) : null,
+    }),
+    async (daemon, denied) => {
+      // Only root can count what is open.
+      if (options.untilIdle === true) throw denied;
+      return { performed: await daemon.change(change), left: null };
+    },
   );
   const timing = stepTimes();
   const { drained } = change;
   const json = { ...performed, drained: drained.map(drainedShape), timing };
-  await print(context, published<DrainedJson>()(json), () => {
+  const shown =
+    kind === "drain"
+      ? published<DrainedUntilJson>()({ ...json, left })
+      : published<DrainedJson>()(json);
+  await print(context, shown, () => {
     const lines = drained
       .map(formatDrained)
       .map((destination) =>
@@ -72,8 +105,67 @@ export async function changeDrained(
           ? `${destination} gets nobody new; \`ilm undrain ${destination}\` ends that\n`
           : `${destination} gets new connections again\n`,
       );
-    return lines.join("") + describePerformed(performed) + describeTiming(options, timing);
+    return (
+      lines.join("") +
+      describePerformed(performed) +
+      describeLeft(left, seconds) +
+      describeTiming(options, timing)
+    );
   });
+  return isIdle(left) ? ExitStatus.done : ExitStatus.failed;
+}
+
+interface Done {
+  readonly performed: Performed;
+  /** What was open there at last; null without --until-idle. */
+  readonly left: LeftJson | null;
+}
+
+const isIdle = (left: LeftJson | null): boolean =>
+  left === null || left.connections + left.flows === 0;
+
+/**
+ * Waits until nothing is open at the destinations, or the time is over. A handshake that has begun
+ * before may still end there, so nothing has to be open twice in a row.
+ */
+async function untilIdle(
+  dataPlane: DataPlane,
+  drained: readonly Drained[],
+  seconds: number,
+): Promise<LeftJson> {
+  const end = performance.now() + seconds * 1000;
+  for (let idle = 0; ;) {
+    const left = lookAt(dataPlane, drained);
+    idle = isIdle(left) ? idle + 1 : 0;
+    if (idle === 2 || (performance.now() >= end && idle === 0)) return left;
+    beginStep(`waiting for what is open: ${describeOpen(left)}`, "waiting until idle");
+    await pause(PAUSE_MS);
+  }
+}
+
+/** Rules may change meanwhile, so that each look reads them again. */
+function lookAt(dataPlane: DataPlane, drained: readonly Drained[]): LeftJson {
+  const { rules } = needActive(dataPlane);
+  const ended = drained.find((one) => !rules.drained?.some((other) => sameDrained(one, other)));
+  if (ended !== undefined) {
+    throw new IlmError("NOT_FOUND", `${formatDrained(ended)} is not drained any more`, {
+      remedy: "Somebody has ended that meanwhile; `ilm history` says who.",
+    });
+  }
+  const places = new DrainedPlaces(drained, rules.file.head.services);
+  const { tcp, udp } = liveAt(places, liveOf(dataPlane.connections(), dataPlane.flows()));
+  return { connections: tcp, flows: udp };
+}
+
+function describeOpen({ connections, flows }: LeftJson): string {
+  return `${count(connections, "connection")}, ${count(flows, "UDP client")}`;
+}
+
+function describeLeft(left: LeftJson | null, seconds: number): string {
+  if (left === null) return "";
+  return isIdle(left)
+    ? "nothing is open there any more\n"
+    : `still open after ${seconds} s: ${describeOpen(left)}\n`;
 }
 
 /** Parses `web`, `web:8080`, `127.0.1.10:80`, `udp:web`. Throws USAGE. */

@@ -11,11 +11,13 @@ import { type Holder, type Listener, isFull } from "../../model/listener.js";
 import { judgeOf } from "../../dataplane/judge.js";
 import { DrainedPlaces } from "../../rules/drained.js";
 import type { Judge, OwnedService } from "../../rules/judge.js";
+import { liveIn, liveOf } from "../../rules/live.js";
 import { JoinedListeners, servedIn, type DestinationState } from "../../rules/listening.js";
 import {
   chooseMappings,
   describeChoice,
   parseChoice,
+  type Choice,
   type ChoiceOptions,
 } from "../../daemon/chosen.js";
 import type { DaemonAccess } from "../../control/over-api.js";
@@ -58,6 +60,8 @@ interface DestinationRow {
   readonly listening: boolean;
   /** How often the mapping selected it; null when nobody tells. */
   readonly selected: number | null;
+  /** How many connections or flows are open there; null when they were not counted. */
+  readonly live: number | null;
   /** True when it gets nobody new. */
   readonly drained: boolean;
   /** The listener at the destination; null when there is none. */
@@ -79,6 +83,8 @@ interface Stranger {
 export interface MappingsOptions extends ChoiceOptions {
   /** Print names only, one on a line. */
   readonly names?: boolean;
+  /** Count what is open, also where no mapping is named. */
+  readonly connections?: boolean;
 }
 
 export async function mappings(
@@ -102,6 +108,9 @@ export async function mappings(
     // Only the mappings that are shown are joined.
     const joined = new JoinedListeners(chosen, listeners, judge.selects);
     const counters = dataPlane.countersOf(indexes);
+    const live = countsLive(choice, options)
+      ? liveIn(rules, indexes, liveOf(dataPlane.connections(), dataPlane.flows()))
+      : null;
     const endings = new Endings(dataPlane.endings());
     const describeEnd = describesEnds(rules.file.services);
     const endedAt: EndedAt = (mapping, index) => describeEnd(endings.at(mapping, index));
@@ -113,7 +122,9 @@ export async function mappings(
         mapping: mappingShape(mapping, index >= fromFile),
         obstacles: obstaclesOf(around, index),
         counters: own,
-        destinations: destinationRows(mapping, joined.statesAt(row), selected, judge, {
+        destinations: destinationRows(mapping, joined.statesAt(row), judge, {
+          selected,
+          live: live?.at(row) ?? null,
           endedAt,
           drained,
         }),
@@ -170,13 +181,21 @@ interface Found {
   readonly none: boolean;
 }
 
+/** Reports whether to count what is open: it goes through all sockets. */
+function countsLive(choice: Choice, { connections, names }: MappingsOptions): boolean {
+  return names !== true && (connections === true || choice.names.size > 0);
+}
+
 /** Asks the daemon, which knows whether somebody listens, but not who. */
 async function askDaemon(
   context: Context,
   daemon: DaemonAccess,
   names: readonly string[],
-  options: ChoiceOptions,
+  options: MappingsOptions,
 ): Promise<Found | null> {
+  if (options.connections === true) {
+    context.note("ilm: only root can count what is open (--connections)\n");
+  }
   const { loaded, mappings: all } = await daemon.state();
   if (!loaded) return null;
   const query = new URLSearchParams();
@@ -206,6 +225,7 @@ async function askDaemon(
         ...target,
         listener: null,
         ended: target.ended,
+        live: null,
         stranger: null,
         wildcard: null,
       })),
@@ -221,12 +241,18 @@ function obstaclesOf({ found, looked }: Survey, index: number): readonly Obstacl
   );
 }
 
+interface DestinationFacts {
+  readonly selected: readonly number[] | null;
+  readonly live: readonly number[] | null;
+  readonly endedAt: EndedAt;
+  readonly drained: DrainedPlaces;
+}
+
 function destinationRows(
   mapping: Mapping,
   states: readonly DestinationState[],
-  selected: readonly number[] | null,
   judge: Judge,
-  { endedAt, drained }: { readonly endedAt: EndedAt; readonly drained: DrainedPlaces },
+  { selected, live, endedAt, drained }: DestinationFacts,
 ): DestinationRow[] {
   return mapping.to.map((destination, index) => {
     const state = states.find((one) => one.destination === index);
@@ -235,6 +261,7 @@ function destinationRows(
       destination: destinationShape(destination),
       listening: state?.listening ?? false,
       selected: selected?.at(index) ?? null,
+      live: live?.at(index) ?? null,
       // One that hangs is what people look for.
       listener: state?.listeners.find(isFull) ?? state?.listeners[0] ?? null,
       ended: state?.listening === true ? null : endedAt(mapping, index),
@@ -251,10 +278,12 @@ function destinationRows(
 function rowShape({ mapping, obstacles, counters, destinations }: Row, holderOf: HolderOf) {
   return {
     ...mapping,
-    to: destinations.map(({ destination, listening, selected, drained, ...who }) => ({
+    to: destinations.map(({ destination, listening, selected, live, drained, ...who }) => ({
       ...destination,
       listening,
       selected,
+      connections: mapping.protocol === "tcp" ? live : null,
+      flows: mapping.protocol === "udp" ? live : null,
       drained,
       ended: who.ended,
       listener: listenerShape(who.listener, holderOf),
@@ -290,12 +319,15 @@ const columns: readonly Column[] = [
   { heading: "LISTENER", shrink: true },
   { heading: "EXISTING", align: "right", count: true },
   { heading: "SELECTED", align: "right" },
+  { heading: "OPEN", align: "right", count: true },
   { heading: "MISSED", align: "right", count: true },
   { heading: "ERRORS", align: "right", count: true },
 ];
 
 function renderRows(context: Context, rows: readonly Row[], holderOf: HolderOf): string {
   const { colours, width } = context;
+  const hasLive = rows.some(({ destinations }) => destinations.some(({ live }) => live !== null));
+  const shown = columns.filter(({ heading }) => hasLive || heading !== "OPEN");
   const cells = rows.map(({ mapping, counters, destinations }) => {
     const { port, on, from, interface: interfaces, runtime } = mapping;
     const answered = destinations.some(({ listening }) => listening);
@@ -321,6 +353,7 @@ function renderRows(context: Context, rows: readonly Row[], holderOf: HolderOf):
           },
       String(counters.existing),
       describeSelected(counters, destinations),
+      ...(hasLive ? [destinations.map(({ live }) => String(live ?? 0)).join("\n")] : []),
       String(counters.missed),
       {
         text: String(counters.errors),
@@ -329,7 +362,7 @@ function renderRows(context: Context, rows: readonly Row[], holderOf: HolderOf):
     ];
   });
   return (
-    renderTable(columns, cells, { width, paintHeading: colours.bold }) +
+    renderTable(shown, cells, { width, paintHeading: colours.bold }) +
     strangerHints(rows, holderOf) +
     hints(rows, holderOf)
   );

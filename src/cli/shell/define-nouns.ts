@@ -52,6 +52,7 @@ export function defineNouns(define: Define): void {
       "show the active mappings, their counters, and which listener would get a connection now",
     description: [
       "Counters count lookups, not packets: for UDP, ICMP errors and GRO look up too. They continue across changes as long as a mapping keeps its name and protocol.",
+      "OPEN, with --connections or where mappings are named, is how many connections of TCP and clients of UDP each destination has now. The kernel itself notes which listener accepted a connection. Those that were accepted before ilm knew the listener are not counted; MPTCP counts subflows.",
     ],
     arguments: [new Argument("[NAME...]", "only the mappings with these names")],
     options: [
@@ -67,12 +68,14 @@ export function defineNouns(define: Define): void {
       limitOption("show at most this many, from the first"),
       new Option("--down", "only mappings that have no listener"),
       new Option("--added", "only mappings that were added at run time"),
+      new Option("--connections", "count what is open at each destination, for root only"),
       namesOption(),
     ],
     examples: [
       { command: "ilm mappings", purpose: "as a table" },
       { command: "ilm mappings --port 443 --to web", purpose: "those of a port to a service" },
       { command: "ilm mappings --down", purpose: "mappings that have no listener" },
+      { command: "ilm mappings --connections", purpose: "with what is open at each destination" },
     ],
     task:
       ([names], options) =>

@@ -267,6 +267,7 @@ export function defineVerbs(define: Define): void {
     summary: "let a destination get nobody new, so that it empties",
     description: [
       "New connections go to the other destinations of each mapping at once. Connections that it has go on, and so do UDP clients that it has served, until both ends have been silent for 300 seconds. It is refused where nobody would be left, unless --force is given. It lasts until `ilm undrain` or `ilm unload`, through changes of the file, restarts of the daemon and upgrades. Without a destination it lists what is drained.",
+      "With --until-idle it waits for connections however they came, as `ilm mappings --connections` counts them: those that were accepted before ilm knew the listener are not seen. When the time is over the destination stays drained.",
     ],
     arguments: [
       new Argument(
@@ -279,11 +280,23 @@ export function defineVerbs(define: Define): void {
         "--force",
         "also where nobody would be left: new connections then end as if nobody listened (`miss`)",
       ),
+      new Option(
+        "--until-idle",
+        "wait until no connection and no UDP client is left there, for root only",
+      ),
+      new Option(
+        "--timeout <SECONDS>",
+        "with --until-idle: give up after this long, with status 1",
+      ),
       waitOption(),
       timingOption(),
     ],
     examples: [
       { command: "ilm drain web:8080", purpose: "before the daemon is stopped" },
+      {
+        command: "ilm drain --until-idle --timeout 60 web:8080 && systemctl stop web",
+        purpose: "and stop it once everybody has gone",
+      },
       { command: "ilm drain", purpose: "what is drained" },
     ],
     task:

@@ -96,6 +96,7 @@ export const registryMaps = [
   "primary",
   "members",
   "tracked",
+  "accepted",
   "binds",
   "flows",
   "mapped_ports",
@@ -142,6 +143,7 @@ const pinnedPrograms = [
   "scan_udp",
   "list_tcp",
   "list_udp",
+  "list_accepted",
   "ingress",
   "egress",
   "deliver",
@@ -652,6 +654,11 @@ export class Registry {
   /** Returns the raw records of the listing iterators. */
   list(): Uint8Array {
     return Buffer.concat(listings.map((name) => runIterator(this.program(name))));
+  }
+
+  /** Returns the raw records of the connections that destinations' listeners accepted. */
+  accepted(): Uint8Array {
+    return runIterator(this.program("list_accepted"));
   }
 
   /** Returns what the listing iterators say of each listener. */

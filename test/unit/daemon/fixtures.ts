@@ -258,6 +258,10 @@ export class FakeDataPlane implements DataPlane {
     return [];
   }
 
+  connections(): [] {
+    return [];
+  }
+
   /** What UDP clients dialled. */
   clients: Flow[] = [];
 
