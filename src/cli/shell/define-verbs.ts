@@ -294,8 +294,8 @@ export function defineVerbs(define: Define): void {
     examples: [
       { command: "ilm drain web:8080", purpose: "before the daemon is stopped" },
       {
-        command: "ilm drain --until-idle --timeout 60 web:8080 && systemctl stop web",
-        purpose: "and stop it once everybody has gone",
+        command: "ilm drain --until-idle --timeout 60 web:8080",
+        purpose: "and wait until everybody has gone",
       },
       { command: "ilm drain", purpose: "what is drained" },
     ],
