@@ -4,6 +4,7 @@
  */
 import { lstatSync, readlinkSync } from "node:fs";
 import { basename, dirname } from "node:path";
+import { nodeErrno } from "../errors.js";
 import { Folder } from "../kernel/folder.js";
 import { runtimePath } from "../kernel/runtime-folder.js";
 
@@ -26,8 +27,16 @@ export function socketPath(netnsInode: number): string {
 
 /** Reports whether this is the link that the daemon of the host's own namespace keeps. */
 export function leadsToHostSocket(path: string): boolean {
-  const found = lstatSync(path, { throwIfNoEntry: false });
-  return found?.isSymbolicLink() === true && readlinkSync(path) === hostSocketName;
+  try {
+    return readlinkSync(path) === hostSocketName;
+  } catch (error) {
+    // Not a link, or not there. Whoever then opens the folder is told what is wrong with it.
+    const errno = nodeErrno(error);
+    if (errno !== undefined && ["EINVAL", "ENOENT", "ENOTDIR", "EACCES", "ELOOP"].includes(errno)) {
+      return false;
+    }
+    throw error;
+  }
 }
 
 /** A socket in a folder that no other user can put anything into. */

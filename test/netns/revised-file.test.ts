@@ -122,7 +122,10 @@ describe("a change of the file", () => {
     await network.server.ilmDone(["unload"]);
     expect(await apply()).toMatchObject({ incremental: false, mappings: FILE });
     const whole = await network.server.ilmDone(["mappings", "--json"]);
-    expect(laid.json()).toEqual(whole.json());
+    // Since when a listener is known is forgotten by `unload`.
+    const shown = ({ stdout }: { stdout: string }): unknown =>
+      JSON.parse(stdout, (key, value: unknown) => (key === "since" ? null : value));
+    expect(shown(laid)).toEqual(shown(whole));
   });
 
   test("goes on after text that means the same, and beside mappings added at run time", async () => {

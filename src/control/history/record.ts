@@ -67,25 +67,29 @@ export function recordChange<R extends Pick<ChangeResult, "changed" | "differenc
   warn: Warn,
   make: () => R,
 ): R {
-  const failed = (error: unknown): null => {
-    if (!(error instanceof IlmError)) throw error;
-    warn(`the change is not in the history: ${errorBody(error).message}`);
-    return null;
-  };
-  let before: Before | null = null;
-  try {
-    before = lookBefore(dataPlane);
-  } catch (error) {
-    failed(error);
-  }
+  const before = orFailure(() => lookBefore(dataPlane));
   const result = make();
   if (!result.changed) return result;
-  try {
-    if (before !== null) write(dataPlane, cause, before, result);
-  } catch (error) {
-    failed(error);
+  const written =
+    before instanceof IlmError
+      ? before
+      : orFailure(() => {
+          write(dataPlane, cause, before, result);
+        });
+  if (written instanceof IlmError) {
+    warn(`the change is not in the history: ${errorBody(written).message}`);
   }
   return result;
+}
+
+/** Returns the error instead of throwing it: of a change that is refused, only that is told. */
+function orFailure<T>(action: () => T): T | IlmError {
+  try {
+    return action();
+  } catch (error) {
+    if (error instanceof IlmError) return error;
+    throw error;
+  }
 }
 
 /** Returns the latest entry that has exactly what is active; null when none has. */
@@ -99,13 +103,18 @@ function isOf(entry: Entry, active: Snapshot | null): boolean {
   return entry.digest === active.digest && entry.off === active.off;
 }
 
-function snapshotIfReadable(dataPlane: Recorded): Snapshot | null {
+/** Returns what was read; undefined for state that this version cannot read. */
+export function readable<T>(read: () => T): T | undefined {
   try {
-    return dataPlane.snapshot();
+    return read();
   } catch (error) {
-    if (error instanceof IlmError && error.code === "INCOMPATIBLE") return null;
+    if (error instanceof IlmError && error.code === "INCOMPATIBLE") return undefined;
     throw error;
   }
+}
+
+function snapshotIfReadable(dataPlane: Recorded): Snapshot | null {
+  return readable(() => dataPlane.snapshot()) ?? null;
 }
 
 /**

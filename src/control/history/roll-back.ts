@@ -9,7 +9,7 @@ import type { Mapping } from "../../model/mapping.js";
 import type { ActiveRules } from "../../model/rules.js";
 import { withoutEnded, type RollbackChange } from "../../rules/change.js";
 import type { Entry, HeldText, KeptRules } from "./entry.js";
-import { entryOf, type Cause, type Recorded } from "./record.js";
+import { entryOf, readable, type Cause, type Recorded } from "./record.js";
 import { HistoryStore } from "./store.js";
 
 /** What a rollback leads to. */
@@ -177,7 +177,9 @@ async function digestOfTexts(paths: readonly string[]): Promise<string | null> {
  * texts away that have not been applied since; null otherwise.
  */
 export function holdingEntry(dataPlane: Recorded): Entry | null {
-  const active = dataPlane.snapshot();
+  const active = readable(() => dataPlane.snapshot());
+  // What cannot be read is no state that a rollback left.
+  if (active === undefined) return null;
   const entry = HistoryStore.read(dataPlane, (store) => {
     const [last] = store?.entries() ?? [];
     return active === null ? last : entryOf(store, active);
