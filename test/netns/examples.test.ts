@@ -44,7 +44,7 @@ afterAll(() => {
 
 describe("each example works", () => {
   test.each(run)("$place: $text", async ({ place, text, situation }) => {
-    const folder = place.startsWith("README.md") ? root : readersFolder;
+    const folder = /^(README|docs\/install)\.md/.test(place) ? root : readersFolder;
     const { failed, stdout, stderr } = await host.run(text, situation, folder);
     const unexpected = failed.filter((line) => !answers.some((answer) => answer.test(line)));
     expect(unexpected, `${stdout}${stderr}`).toEqual([]);
