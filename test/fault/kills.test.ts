@@ -16,7 +16,7 @@ import { Mounts } from "../support/mounts.js";
 import { families, addressesOf, protocols } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
 import { lockRoot, pinRoot, python, script } from "../support/paths.js";
-import { must, run, run as runCommand } from "../support/process.js";
+import { eventually, must, run, run as runCommand } from "../support/process.js";
 import { random } from "../support/random.js";
 import type { MappingRow, Status } from "../support/shapes.js";
 import { sizes } from "../support/sizes.js";
@@ -325,7 +325,14 @@ async function doneByRun(does: Does, turn: number, kill?: number): Promise<Trace
     await Promise.race([run.waitForOutput(/was not confirmed and went back/), run.exited]);
   }
   if (kill !== undefined) {
-    // Where it has fewer steps than the one that was counted, it is not killed.
+    // Where it has fewer steps than the one that was counted, it is not killed, and answers. What
+    // traces it outlives it for a moment.
+    await eventually("run has ended, or answers", async () => {
+      if (!run.running) return true;
+      const { stdout } = await runCommand(ilm("status", "--json"));
+      const { daemon } = JSON.parse(stdout) as { readonly daemon?: object | null };
+      return daemon === null || daemon === undefined ? null : true;
+    });
     if (run.running) await run.stop("SIGTERM");
     return await traceOf(run);
   }
