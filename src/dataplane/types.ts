@@ -25,7 +25,10 @@ export type ActiveEngine = Exclude<Engine, "auto">;
 
 /** The active rules and the state around them. */
 export interface Active {
-  /** The generation number: starts at 1 and grows by one with each change. */
+  /**
+   * The generation number: starts at 1 and grows with each change. The number of one that failed or
+   * went back is not used again.
+   */
   readonly generation: number;
   /** When the rules were applied: ISO 8601, UTC. */
   readonly appliedAt: string;
