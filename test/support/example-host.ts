@@ -173,7 +173,7 @@ const around: readonly (readonly [RegExp, string, string])[] = [
 const RESUME: Partial<Record<Situation, string>> = { file: "systemctl start ilm.service\n" };
 
 /** What leaves other rules active than before. */
-const LEAVES_OTHER = /\b(unload|adopt|rollback)\b|ilm (apply|run) [^-]|-f -$/;
+const LEAVES_OTHER = /\b(unload|adopt|rollback)\b|ilm (apply|run) [^-]|-f -$|confirm(?! --back)/;
 
 const CLEAR = `
 systemctl stop ilm.service nginx.service redis-server.service web.socket web.service 2>/dev/null
