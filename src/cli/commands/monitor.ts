@@ -69,7 +69,7 @@ export async function monitor(context: Context, options: MonitorOptions): Promis
     const tellDropped = dropTeller(context, stream);
     let shown = 0;
     try {
-      shown = await show(context, dataPlane, { stream, most, ended: ending.ended, tellDropped });
+      shown = await show(context, dataPlane, { stream, most, ending, tellDropped });
     } finally {
       ending.dispose();
       stream.close();
@@ -79,6 +79,7 @@ export async function monitor(context: Context, options: MonitorOptions): Promis
     const signal = ending.signal();
     // Output that is not read would keep the process for as long as the reader stalls. It was
     // asked to end.
+    if (signal !== null) await context.caughtUp(ending.tooLate());
     if (signal !== null && context.isBehind()) process.kill(process.pid, signal);
   });
 }
@@ -87,7 +88,7 @@ interface Showing {
   readonly stream: DecisionStream;
   /** The number of decisions to show. */
   readonly most: number;
-  readonly ended: AbortSignal;
+  readonly ending: Ending;
   readonly tellDropped: () => void;
 }
 
@@ -95,7 +96,7 @@ interface Showing {
 async function show(
   context: Context,
   dataPlane: DataPlane,
-  { stream, most, ended, tellDropped }: Showing,
+  { stream, most, ending, tellDropped }: Showing,
 ): Promise<number> {
   const mappingOf = mappingFinder(dataPlane);
   const line = (decision: ObservedDecision): string => {
@@ -103,6 +104,7 @@ async function show(
     if (!context.json) return renderDecision(context, decision, mapping);
     return `${JSON.stringify(published<MonitorJson>()(decisionShape(decision, mapping)))}\n`;
   };
+  const { ended } = ending;
   let shown = 0;
   if (!context.json) context.write(heading(context));
   for await (const decisions of stream) {
@@ -111,6 +113,7 @@ async function show(
     shown += some.length;
     // Decisions wait in the kernel, which counts those that it has no room for, and not here.
     if (shown < most && context.isBehind()) await context.caughtUp(ended);
+    if (ended.aborted) await context.caughtUp(ending.tooLate());
     if (shown >= most || (ended.aborted && context.isBehind())) break;
     tellDropped();
   }
@@ -142,12 +145,18 @@ interface Ending {
    * Returns the signal that asked to end, or null when the time was up or nothing has ended yet.
    */
   signal(): NodeJS.Signals | null;
+  /** Returns what aborts once a reader has had its time for the last lines. */
+  tooLate(): AbortSignal;
   dispose(): void;
 }
+
+/** How long a reader may take for the last lines, in milliseconds. */
+const LAST_LINES_MS = 2_000;
 
 function awaitEnd(seconds: number): Ending {
   const controller = new AbortController();
   let signal: NodeJS.Signals | null = null;
+  let late: AbortSignal | null = null;
   const onSignal = (name: NodeJS.Signals): void => {
     signal = name;
     controller.abort();
@@ -160,6 +169,7 @@ function awaitEnd(seconds: number): Ending {
   return {
     ended: controller.signal,
     signal: () => signal,
+    tooLate: () => (late ??= AbortSignal.timeout(LAST_LINES_MS)),
     dispose() {
       clearTimeout(timer);
       process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
