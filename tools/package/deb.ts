@@ -23,6 +23,7 @@ import { bundledPackages } from "./licences.js";
 import { BYTECODE_FILE } from "../../src/start.js";
 import type { Machine } from "./machine.js";
 import type { Release } from "./release.js";
+import { LIBRARY, stage } from "./stage.js";
 
 /** The name of the package, and of its folders in /usr/lib and /usr/share/doc. */
 const NAME = "ilm";
@@ -69,17 +70,7 @@ export function buildDeb(
 }
 
 function install(root: string, machine: Machine, node: string): void {
-  const env = {
-    ...process.env,
-    PREFIX: "/usr",
-    DESTDIR: root,
-    NODE,
-    KOFFI: fetchKoffi(machine),
-  };
-  execFileSync("sh", ["tools/install.sh", "install"], {
-    env,
-    stdio: ["ignore", "ignore", "inherit"],
-  });
+  stage(root, { NODE, KOFFI: fetchKoffi(machine) });
   // Its symbol table is a seventh of it. llvm-strip does it for every kind of machine.
   execFileSync("llvm-strip", [
     "--strip-unneeded",
@@ -88,8 +79,7 @@ function install(root: string, machine: Machine, node: string): void {
     join(node, "bin", "node"),
   ]);
   chmodSync(join(root, NODE), 0o755);
-  const library = join(root, "usr/lib", NAME);
-  const bundle = join(library, "dist/src/bundle");
+  const bundle = join(root, LIBRARY, "dist/src/bundle");
   rmSync(join(bundle, BYTECODE_FILE));
   // Of this Node, where it runs here; elsewhere V8 compiles, which takes longer at each start.
   if (machine.node === process.arch) {

@@ -6,7 +6,6 @@ import { execFileSync } from "node:child_process";
 import {
   chmodSync,
   cpSync,
-  mkdirSync,
   mkdtempSync,
   readFileSync,
   renameSync,
@@ -17,10 +16,12 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { BYTECODE_FILE } from "../../src/start.js";
 import { koffiPackage } from "./fetched.js";
 import { bundledPackages, licenceText } from "./licences.js";
 import { machines } from "./machine.js";
 import type { Release } from "./release.js";
+import { LIBRARY, stage } from "./stage.js";
 
 interface Manifest {
   readonly dependencies: Readonly<Record<string, string>>;
@@ -29,25 +30,18 @@ interface Manifest {
 
 /** Builds the package into `output`, and returns its path. */
 export function buildNpm(release: Release, output: string): string {
-  const folder = mkdtempSync(join(tmpdir(), "ilm-npm-"));
+  const staged = mkdtempSync(join(tmpdir(), "ilm-npm-"));
+  const folder = join(staged, LIBRARY);
   try {
-    const put = (path: string, from = path): void => {
-      cpSync(from, join(folder, path), { recursive: true });
-    };
-    put("dist/src/bundle");
+    stage(staged);
+    // npm installs koffi's, for the machine at hand.
+    rmSync(join(folder, "node_modules"), { recursive: true });
     // Another Node than the builder's cannot use it, and the installed one is any.
-    rmSync(join(folder, "dist/src/bundle/bytecode"));
-    mkdirSync(join(folder, "dist/src/demo"));
-    for (const module of readdirSync("dist/src/demo")) {
-      if (module.endsWith(".js")) put(join("dist/src/demo", module));
+    rmSync(join(folder, "dist/src/bundle", BYTECODE_FILE));
+    for (const path of ["man", "completions", "contrib", "LICENSES"]) {
+      cpSync(path, join(folder, path), { recursive: true });
     }
-    for (const object of ["lookup", "lookup-kfunc", "steer", "hook", "registry", "listing"]) {
-      put(`dist/bpf/${object}.bpf.o`);
-    }
-    for (const path of ["bin", "schema", "man", "completions", "contrib"]) put(path);
-    for (const path of ["examples/demo.yaml", "README.md", "CHANGELOG.md", "LICENSE", "LICENSES"]) {
-      put(path);
-    }
+    for (const path of ["README.md", "CHANGELOG.md", "LICENSE"]) cpSync(path, join(folder, path));
     writeFileSync(join(folder, "THIRD-PARTY-LICENSES"), licenceText(bundledPackages()));
     writeFileSync(join(folder, "package.json"), `${JSON.stringify(manifest(), null, 2)}\n`);
     for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
@@ -64,7 +58,7 @@ export function buildNpm(release: Release, output: string): string {
     renameSync(`${path}.new`, path);
     return path;
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(staged, { recursive: true, force: true });
   }
 }
 
