@@ -79,13 +79,8 @@ function install(root: string, machine: Machine, node: string): void {
     join(node, "bin", "node"),
   ]);
   chmodSync(join(root, NODE), 0o755);
-  const bundle = join(root, LIBRARY, "dist/src/bundle");
-  rmSync(join(bundle, BYTECODE_FILE));
-  // Of this Node, where it runs here; elsewhere V8 compiles, which takes longer at each start.
-  if (machine.node === process.arch) {
-    // The seed decides the order in tables of strings: without it, every build would be another.
-    execFileSync(join(root, NODE), ["--random-seed=1", "dist/tools/bytecode.js", bundle]);
-  }
+  // V8 does not make the same bytes twice, and compiles what it finds none for.
+  rmSync(join(root, LIBRARY, "dist/src/bundle", BYTECODE_FILE));
 }
 
 /** What /usr/share/doc has in Debian. */
