@@ -11,7 +11,7 @@ import { IlmError } from "../errors.js";
 import type { WriterLock } from "../kernel/lock.js";
 import { describeLockHolder, findLockHolder } from "../kernel/lock-holder.js";
 import { findProcess, userName } from "../kernel/procfs.js";
-import { giveBackMemory } from "../kernel/memory.js";
+import { giveBackMemory, trimMemory } from "../kernel/memory.js";
 import { noActiveRules } from "../model/rules.js";
 import { version } from "../version.js";
 import { apiVersion, type ApiChange, type DaemonStatus, type DaemonVersion } from "../api/api.js";
@@ -162,6 +162,7 @@ async function work({
   const memory = new MemoryWatch({
     resident: () => process.memoryUsage.rss(),
     giveBack: giveBackMemory,
+    trim: trimMemory,
   });
   const events = new Events();
   events.subscribe(eventLog(log));

@@ -14,13 +14,18 @@ const LOOK_AFTER_MS = 1_000;
 export interface MemoryOptions {
   /** Returns the resident size of the process in bytes. */
   readonly resident: () => number;
+  /** Collects garbage, and gives back what is free. */
   readonly giveBack: () => void;
+  /** Gives back what is free. */
+  readonly trim: () => void;
 }
 
 export class MemoryWatch {
   readonly #options: MemoryOptions;
   #least: number;
   #isLarge = false;
+  /** True from a collection on until a check finds no less than the one before. */
+  #isFreeing = false;
   #timer: NodeJS.Timeout | null = null;
 
   constructor(options: MemoryOptions) {
@@ -41,17 +46,24 @@ export class MemoryWatch {
   }
 
   #look(): void {
-    const { giveBack } = this.#options;
+    const { giveBack, trim } = this.#options;
+    // V8 frees what large arrays had on another thread, after the collection.
+    if (this.#isFreeing) trim();
     const now = this.#resident();
     // The next work comes.
     if (now === null) return;
+    if (this.#isFreeing) {
+      this.#isFreeing = this.#least - now >= SLACK_BYTES;
+      if (this.#isFreeing) this.worked();
+    }
     this.#least = Math.min(this.#least, now);
     const isWorthIt = now - this.#least >= Math.max(SLACK_BYTES, this.#least * SLACK_SHARE);
     if (!isWorthIt && !this.#isLarge) return;
     this.#isLarge = false;
     giveBack();
+    this.#isFreeing = true;
     this.#least = this.#resident() ?? now;
-    // V8 gives pages back on another thread: how much remains is known later.
+    // How much remains is known later.
     this.worked();
   }
 

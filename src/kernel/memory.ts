@@ -54,5 +54,10 @@ export function giveBackMemory(): void {
   const collect = runInNewContext("gc") as () => void;
   setFlagsFromString("--no-expose-gc");
   collect();
+  trimMemory();
+}
+
+/** Gives back the free pages of the C library. */
+export function trimMemory(): void {
   mallocTrim(0);
 }

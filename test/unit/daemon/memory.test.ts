@@ -13,12 +13,15 @@ afterEach(() => {
 });
 
 function watch(first_mb: number, kept_mb: number) {
-  const process = { resident_mb: first_mb, collections: 0 };
+  const process = { resident_mb: first_mb, collections: 0, trims: 0 };
   const memory = new MemoryWatch({
     resident: () => process.resident_mb * MB,
     giveBack: () => {
       process.collections += 1;
       process.resident_mb = kept_mb;
+    },
+    trim: () => {
+      process.trims += 1;
     },
   });
   const change = (resident_mb: number): void => {
@@ -73,4 +76,23 @@ test("what is given back late counts as given back", () => {
   vi.advanceTimersByTime(1_500);
   change(140);
   expect(process.collections).toBe(2);
+});
+
+test("what is free a moment after a collection is given back too, until no more comes", () => {
+  const { process, memory, change } = watch(60, 60);
+  memory.worked(true);
+  vi.advanceTimersByTime(1_000);
+  expect(process).toMatchObject({ collections: 1, trims: 0 });
+  vi.advanceTimersByTime(10_000);
+  expect(process).toMatchObject({ collections: 1, trims: 1 });
+  change(61);
+  expect(process.trims).toBe(1);
+
+  process.resident_mb = 200;
+  memory.worked(true);
+  vi.advanceTimersByTime(1_000);
+  expect(process.collections).toBe(2);
+  process.resident_mb = 30;
+  vi.advanceTimersByTime(10_000);
+  expect(process).toMatchObject({ collections: 2, trims: 3 });
 });
