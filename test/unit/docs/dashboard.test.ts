@@ -1,7 +1,9 @@
 // Goal: Grafana can show the dashboard: what its JSON model asks for is there, whichever Prometheus
 // it is imported for. That the expressions are right is tested with a real Prometheus.
-import { readFileSync } from "node:fs";
-import { expect, test } from "vitest";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { run } from "../../support/process.js";
 
 interface Panel {
   readonly id: number;
@@ -21,7 +23,8 @@ interface Panel {
   }[];
 }
 
-const dashboard = JSON.parse(readFileSync("contrib/grafana/ilm.json", "utf8")) as {
+const text = readFileSync("contrib/grafana/ilm.json", "utf8");
+const dashboard = JSON.parse(text) as {
   readonly uid: string;
   readonly title: string;
   readonly schemaVersion: number;
@@ -32,6 +35,37 @@ const { panels } = dashboard;
 
 test("it has a title, an id of its own, and the schema of Grafana 9", () => {
   expect(dashboard).toMatchObject({ uid: "ilm", title: "ilm", schemaVersion: 37 });
+});
+
+/** What tsc says of a dashboard by the types that Grafana publishes: nothing, when it is one. */
+async function complaintsAbout(json: string): Promise<string> {
+  mkdirSync("dist", { recursive: true });
+  const folder = mkdtempSync("dist/dashboard-");
+  onTestFinished(() => {
+    rmSync(folder, { recursive: true });
+  });
+  const file = join(folder, "dashboard.mts");
+  writeFileSync(
+    file,
+    `import type { SavedDashboard } from "../../test/support/grafana.js";
+export const dashboard: SavedDashboard = ${json};
+`,
+  );
+  const options = ["--ignoreConfig", "--noEmit", "--strict", "--skipLibCheck", "--module", "nodenext"];
+  return (await run(["node_modules/.bin/tsc", ...options, file])).stdout;
+}
+
+test("it conforms to the types that Grafana publishes of one", async () => {
+  expect(await complaintsAbout(text)).toBe("");
+  const changes = [
+    ['"gridPos"', '"grid"'],
+    ['"mode": "absolute"', '"mode": "absolut"'],
+    ['"schemaVersion": 37', '"schemaVersion": "37"'],
+  ] as const;
+  for (const [right, wrong] of changes) {
+    expect(text).toContain(right);
+    expect(await complaintsAbout(text.replace(right, wrong)), wrong).toContain("error TS");
+  }
 });
 
 test("panels have different ids and titles, and types that Grafana has built in", () => {
