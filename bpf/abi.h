@@ -777,6 +777,11 @@ ILM_ASSERT_SIZE(struct ilm_token, 8);
  * interrupts, and few enough for its cache.
  */
 #define ILM_HANDED_EACH 256
+enum ilm_watched {
+	ILM_UNWATCHED,
+	ILM_WATCHED,		/* a decision to count, for the readers in `wanted` too */
+	ILM_WATCHED_REPORT,	/* and registry/handed_reports has it, for those that are given it */
+};
 struct ilm_handed {
 	/*
 	 * Where it comes from, and which socket it is for (handed_ends); this and the ports show
@@ -789,10 +794,12 @@ struct ilm_handed {
 	__u32 counter;
 	__u32 generation;
 	__u16 counting;		/* index into registry/counted_by */
-	__u8 watched;		/* 1: a decision to count; 2: registry/handed_reports has it, too */
+	__u8 watched;		/* enum ilm_watched */
 	__u8 share;		/* as in struct ilm_destination */
+	__u16 wanted;		/* one bit for each seat of a reader that wants the decision, */
+	__u16 skipped;		/* and whose sample leaves it out */
 };
-ILM_ASSERT_SIZE(struct ilm_handed, 20);
+ILM_ASSERT_SIZE(struct ilm_handed, 24);
 
 /* registry/faults[0]: what the tracking itself could not do. */
 struct ilm_faults {

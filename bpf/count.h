@@ -35,15 +35,12 @@ int ilm_count(struct __sk_buff *ctx)
 	c = counters_of(h->counter);
 	if (c)
 		count_selected(c, h->counter, h->share);
-	if (h->watched == 1)
-		count_for(ILM_READERS, matched);
-	if (h->watched != 2)
+	if (!h->watched)
 		return 1;
-	decision = bpf_map_lookup_elem(&handed_reports, &place);
-	if (!decision)
-		return 1;
-	tell_readers(decision);
-	bpf_map_delete_elem(&handed_reports, &place);
+	decision = h->watched == ILM_WATCHED_REPORT ? bpf_map_lookup_elem(&handed_reports, &place) : NULL;
+	tell_readers(decision, h->wanted, h->skipped);
+	if (decision)
+		bpf_map_delete_elem(&handed_reports, &place);
 	return 1;
 }
 

@@ -293,10 +293,10 @@ static __always_inline int look_up(struct bpf_sk_lookup *ctx)
 	if (*class)
 		verdict = decide(ctx, &l, *class);
 	if (l.dry) {
-		report(&l);
+		report(&l, NULL);
 	} else if (*class && !l.unproven && watched()) {
 		fill_remote(ctx, &l);
-		report(&l);
+		report(&l, NULL);
 	}
 	return verdict;
 }

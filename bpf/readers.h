@@ -27,13 +27,11 @@ static __always_inline bool watched(void)
 	return false;
 }
 
-/* Counts for a reader, or with ILM_READERS for all. */
-#define count_for(seat, member) do { \
-	__u32 count_key = (seat); \
-	struct ilm_reader_counts *count = bpf_map_lookup_elem(&reader_counts, &count_key); \
-	if (count) \
-		__sync_fetch_and_add(&count->member, 1); \
-} while (0)
+/* Counts for a reader, or with ILM_READERS for all: on each CPU, as `add_to` in bpf/report.h. */
+static __always_inline struct ilm_reader_counts *counts_for(__u32 seat)
+{
+	return bpf_map_lookup_elem(&reader_counts, &seat);
+}
 
 static __always_inline bool is_within(const __be32 *address, const __be32 *prefix, const __be32 *mask)
 {
@@ -65,11 +63,60 @@ static __always_inline bool wants(const struct ilm_reader *r, const struct ilm_d
 	       is_named(r, d);
 }
 
+/* What a reader says of a decision. */
+enum {
+	READER_WANTS = 1,	/* it passes the filter; without it, the others are 0 */
+	READER_SKIPS = 2,	/* its sample leaves it out */
+	READER_HAS_ROOM = 4,	/* its pace may allow one more; only a look, which takes nothing */
+};
+
+/* Not static: the verifier walks it once, and not for each seat. */
+__noinline int ask_reader(const struct ilm_decision *d, __u32 seat)
+{
+	struct ilm_reader *r = bpf_map_lookup_elem(&readers, &seat);
+	struct ilm_reader_pace *p;
+
+	/* Never NULL; the verifier requires the checks. */
+	if (!d || !r || !wants(r, d))
+		return 0;
+	if (r->every > 1 && bpf_get_prandom_u32() % r->every)
+		return READER_WANTS | READER_SKIPS;
+	p = bpf_map_lookup_elem(&reader_pace, &seat);
+	if (p && p->used >= r->burst && p->period == d->time_ns / r->pace_ns)
+		return READER_WANTS;
+	return READER_WANTS | READER_HAS_ROOM;
+}
+
+/* One bit for each seat. */
+struct chosen {
+	__u16 wanted;
+	__u16 skipped;
+	__u16 room;
+};
+
+/* Asks all readers. */
+static __always_inline struct chosen ask_readers(const struct ilm_decision *d)
+{
+	struct chosen chosen = {};
+	__u32 key = 0;
+	__u32 *seats_taken = bpf_map_lookup_elem(&seats, &key);
+	__u32 taken = seats_taken ? *seats_taken : 0;
+
+	for (__u32 seat = 0; seat < ILM_READERS && taken; seat++, taken >>= 1) {
+		int answer = taken & 1 ? ask_reader(d, seat) : 0;
+
+		chosen.wanted |= (answer & READER_WANTS ? 1 : 0) << seat;
+		chosen.skipped |= (answer & READER_SKIPS ? 1 : 0) << seat;
+		chosen.room |= (answer & READER_HAS_ROOM ? 1 : 0) << seat;
+	}
+	return chosen;
+}
+
 /* May the reader be given one more? Writes only as often as the answer is yes. */
-static __always_inline bool keeps_pace(__u32 seat, const struct ilm_reader *r)
+static __always_inline bool keeps_pace(__u32 seat, const struct ilm_reader *r, __u64 time_ns)
 {
 	struct ilm_reader_pace *p = bpf_map_lookup_elem(&reader_pace, &seat);
-	__u64 period = bpf_ktime_get_ns() / r->pace_ns;
+	__u64 period = time_ns / r->pace_ns;
 
 	if (!p)
 		return false;
@@ -82,70 +129,44 @@ static __always_inline bool keeps_pace(__u32 seat, const struct ilm_reader *r)
 }
 
 /*
- * Gives the decision to the reader of that seat, if there is one that wants it. It looks by itself
- * often enough, and is not woken: that costs more than all the rest. Except when rules have
- * changed: it has to read them before they change again. Not static: the verifier walks it once.
+ * Gives the decision to a reader, unless its pace or its ring buffer forbids that; 1: given. It
+ * looks by itself often enough, and is not woken: that costs more than all the rest. Except when
+ * rules have changed: it has to read them before they change again. Not static, as above.
  */
-__noinline int tell_reader(const struct ilm_decision *d, __u32 seat)
+__noinline int give_reader(const struct ilm_decision *d, __u32 seat)
 {
 	struct ilm_reader *r = bpf_map_lookup_elem(&readers, &seat);
+	void *ring = bpf_map_lookup_elem(&reader_rings, &seat);
 	__u64 flags;
-	void *ring;
 
-	/* Never NULL; the verifier requires the checks. */
-	if (!d || !r || !wants(r, d))
+	if (!d || !r || !ring || !keeps_pace(seat, r, d->time_ns))
 		return 0;
-	count_for(seat, matched);
-	if (r->every > 1 && bpf_get_prandom_u32() % r->every) {
-		count_for(seat, skipped);
-		return 0;
-	}
-	ring = bpf_map_lookup_elem(&reader_rings, &seat);
 	flags = r->known == d->generation ? BPF_RB_NO_WAKEUP : BPF_RB_FORCE_WAKEUP;
-	if (!ring || !keeps_pace(seat, r) || bpf_ringbuf_output(ring, (void *)d, sizeof(*d), flags))
-		count_for(seat, dropped);
-	return 0;
+	return !bpf_ringbuf_output(ring, (void *)d, sizeof(*d), flags);
 }
 
-/* Not static, as above. */
-__noinline int reader_wants(const struct ilm_decision *d, __u32 seat)
+/*
+ * Counts a decision for all readers, and gives it to those that wanted and did not skip it. Without
+ * a decision: none of them had room.
+ */
+static __always_inline void tell_readers(const struct ilm_decision *d, __u32 wanted, __u32 skipped)
 {
-	struct ilm_reader *r = bpf_map_lookup_elem(&readers, &seat);
+	struct ilm_reader_counts *counts = counts_for(ILM_READERS);
 
-	return d && r && wants(r, d);
-}
-
-/* One bit for each seat that is taken. */
-static __always_inline __u32 taken_seats(void)
-{
-	__u32 key = 0;
-	__u32 *taken = bpf_map_lookup_elem(&seats, &key);
-
-	return taken ? *taken : 0;
-}
-
-/* Gives the decision to all readers that want it. */
-static __always_inline void tell_readers(const struct ilm_decision *d)
-{
-	__u32 taken = taken_seats();
-
-	count_for(ILM_READERS, matched);
-	for (__u32 seat = 0; seat < ILM_READERS && taken; seat++, taken >>= 1) {
-		if (taken & 1)
-			tell_reader(d, seat);
+	if (counts)
+		counts->matched++;
+	for (__u32 seat = 0; seat < ILM_READERS && wanted; seat++, wanted >>= 1, skipped >>= 1) {
+		if (!(wanted & 1))
+			continue;
+		counts = counts_for(seat);
+		if (!counts)
+			continue;
+		counts->matched++;
+		if (skipped & 1)
+			counts->skipped++;
+		else if (!d || !give_reader(d, seat))
+			counts->dropped++;
 	}
-}
-
-/* Does any reader want it? */
-static __always_inline bool is_wanted(const struct ilm_decision *d)
-{
-	__u32 taken = taken_seats();
-
-	for (__u32 seat = 0; seat < ILM_READERS && taken; seat++, taken >>= 1) {
-		if (taken & 1 && reader_wants(d, seat))
-			return true;
-	}
-	return false;
 }
 
 #endif

@@ -77,12 +77,14 @@ static __always_inline __u32 mapping_of(const struct lookup *l)
 
 /*
  * Passes the decision to whatever waits for it: `explain` in a test run, otherwise the readers, at
- * once or when the packet is counted; 1: then. Not inlined, so that the caller's hot path stays
- * short.
+ * once or, with a place in registry/handed, when the packet is counted. Not inlined, so that the
+ * caller's hot path stays short.
  */
-static __noinline int report(const struct lookup *l)
+static __noinline void report(const struct lookup *l, struct ilm_handed *h)
 {
 	struct ilm_decision d = {};
+	struct ilm_reader_counts *counts;
+	struct chosen chosen;
 	__u32 key = 0;
 
 	d.time_ns = bpf_ktime_get_ns();
@@ -103,19 +105,26 @@ static __noinline int report(const struct lookup *l)
 
 	if (l->dry) {
 		bpf_map_update_elem(&explained, &key, &d, BPF_ANY);
-		return 0;
+		return;
 	}
-	if (!l->handed) {
-		tell_readers(&d);
-		return 0;
+	chosen = ask_readers(&d);
+	if (!h) {
+		tell_readers(&d, chosen.wanted, chosen.skipped);
+		return;
 	}
-	if (!is_wanted(&d))
-		return 0;
+	h->wanted = chosen.wanted;
+	h->skipped = chosen.skipped;
+	/* A flood beyond what readers may be given is only counted. */
+	if (!chosen.room)
+		return;
 	key = l->handed - 1;
-	if (!bpf_map_update_elem(&handed_reports, &key, &d, BPF_ANY))
-		return 1;
-	count_for(ILM_READERS, dropped);
-	return 0;
+	if (!bpf_map_update_elem(&handed_reports, &key, &d, BPF_ANY)) {
+		h->watched = ILM_WATCHED_REPORT;
+		return;
+	}
+	counts = counts_for(ILM_READERS);
+	if (counts)
+		counts->dropped++;
 }
 
 #endif

@@ -989,11 +989,11 @@ static __always_inline bool leave_note(struct __sk_buff *skb, struct packet *p)
 	h->share = l->share;
 	h->generation = generation_of(l)->number;
 	h->counting = constants.counting;
-	h->watched = watched();
+	h->watched = watched() ? ILM_WATCHED : ILM_UNWATCHED;
 	skb->tc_index = place + 1;
 	l->handed = place + 1;
 	if (h->watched)
-		h->watched += report(l);
+		report(l, h);
 	return true;
 }
 
@@ -1021,7 +1021,7 @@ static __always_inline int steer(struct __sk_buff *skb, struct packet *p, const 
 	if (c)
 		count_selected(c, l->counter, l->share);
 	if (watched())
-		report(l);
+		report(l, NULL);
 	return TCX_NEXT;
 }
 

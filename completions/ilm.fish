@@ -48,7 +48,7 @@ complete -c ilm -n '__fish_seen_subcommand_from monitor' -l from -r -d 'only cli
 complete -c ilm -n '__fish_seen_subcommand_from monitor' -l mapping -r -a '(command ilm mappings --names 2>/dev/null)' -d 'only decisions of the mappings with these names'
 complete -c ilm -n '__fish_seen_subcommand_from monitor' -l verdict -r -d 'only decisions that came to this'
 complete -c ilm -n '__fish_seen_subcommand_from monitor' -l sample -r -d 'show one of N of these decisions, chosen at random'
-complete -c ilm -n '__fish_seen_subcommand_from monitor' -l rate -r -d 'show at most this many a second (default: 10000)'
+complete -c ilm -n '__fish_seen_subcommand_from monitor' -l rate -r -d 'show at most this many a second (default: 2000)'
 complete -c ilm -n '__fish_seen_subcommand_from monitor' -l count -r -d 'end after this many decisions'
 complete -c ilm -n '__fish_seen_subcommand_from monitor' -l seconds -r -d 'end after this many seconds'
 complete -c ilm -n '__fish_seen_subcommand_from monitor' -l summary -d 'with --json, print the counts of all decisions on the last line'

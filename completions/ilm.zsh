@@ -169,7 +169,7 @@ _ilm() {
             '--mapping[only decisions of the mappings with these names]:MAPPING...:{ compadd -- ${(f)"$(ilm mappings --names 2>/dev/null)"} }' \
             '--verdict[only decisions that came to this]:VERDICT...: ' \
             '--sample[show one of N of these decisions, chosen at random]:N: ' \
-            '--rate[show at most this many a second (default: 10000)]:N: ' \
+            '--rate[show at most this many a second (default: 2000)]:N: ' \
             '--count[end after this many decisions]:N: ' \
             '--seconds[end after this many seconds]:N: ' \
             '--summary[with --json, print the counts of all decisions on the last line]' \

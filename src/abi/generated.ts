@@ -107,6 +107,11 @@ export const HolderCode = {
   HEIR: 2,
   STRANGER: 3,
 } as const;
+export const WatchedCode = {
+  ILM_UNWATCHED: 0,
+  ILM_WATCHED: 1,
+  REPORT: 2,
+} as const;
 
 export interface BpfSkLookup {
   cookie: bigint;
@@ -525,10 +530,12 @@ export interface Handed {
   counting: number;
   watched: number;
   share: number;
+  wanted: number;
+  skipped: number;
 }
 
 export const handedLayout: Layout<Handed> = {
-  size: 20,
+  size: 24,
   read: (view, at) => ({
     ends: view.getUint32(at, true),
     remotePort: view.getUint16(at + 4, true),
@@ -538,6 +545,8 @@ export const handedLayout: Layout<Handed> = {
     counting: view.getUint16(at + 16, true),
     watched: view.getUint8(at + 18),
     share: view.getUint8(at + 19),
+    wanted: view.getUint16(at + 20, true),
+    skipped: view.getUint16(at + 22, true),
   }),
   write: (view, at, value) => {
     view.setUint32(at, value.ends, true);
@@ -548,6 +557,8 @@ export const handedLayout: Layout<Handed> = {
     view.setUint16(at + 16, value.counting, true);
     view.setUint8(at + 18, value.watched);
     view.setUint8(at + 19, value.share);
+    view.setUint16(at + 20, value.wanted, true);
+    view.setUint16(at + 22, value.skipped, true);
   },
 };
 

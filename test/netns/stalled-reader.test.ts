@@ -78,7 +78,7 @@ afterEach(async () => {
 });
 
 test("a monitor whose output is not read keeps its memory, and says how many decisions it missed when it is read again", async () => {
-  const { process, read } = await monitor(["--json"]);
+  const { process, read } = await monitor(["--json", "--rate", "100000"]);
   await flood(DATAGRAMS);
   expect(peak_mb(process.pid)).toBeLessThan(BOUND_MB);
   expect(process.stderr).not.toContain("too fast");
@@ -97,7 +97,7 @@ test("a monitor whose output is not read keeps its memory, and says how many dec
 test.each(["SIGINT", "SIGTERM"] as const)(
   "a monitor whose output is not read ends on %s, and another may watch",
   async (signal) => {
-    const { process } = await monitor([]);
+    const { process } = await monitor(["--rate", "100000"]);
     await flood(5_000);
     expect((await process.stop(signal)).signal).toBe(signal);
     closeSync(pipe);

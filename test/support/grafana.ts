@@ -17,5 +17,7 @@ interface PrometheusAnnotation {
 }
 
 export interface SavedDashboard extends Json<Omit<Dashboard, "annotations">> {
-  readonly annotations: { readonly list: readonly (Json<AnnotationQuery> & PrometheusAnnotation)[] };
+  readonly annotations: {
+    readonly list: readonly (Json<AnnotationQuery> & PrometheusAnnotation)[];
+  };
 }

@@ -34,7 +34,7 @@ export interface MonitorOptions extends FilterOptions {
 /** The shortest interval, in milliseconds, between notes on decisions that were not shown. */
 const TELL_DROPPED_MS = 1_000;
 /** The most decisions shown in a second unless told otherwise: more than people read. */
-const RATE = 10_000;
+const RATE = 2_000;
 /** The most that can be asked for; their ring buffer takes 64 MiB. */
 const MAX_RATE = 1_000_000;
 /** The most that the programs can count to. */

@@ -287,7 +287,7 @@ export function defineNouns(define: Define): void {
         shownVerdicts,
       ),
       new Option("--sample <N>", "show one of N of these decisions, chosen at random"),
-      new Option("--rate <N>", "show at most this many a second (default: 10000)"),
+      new Option("--rate <N>", "show at most this many a second (default: 2000)"),
       new Option("--count <N>", "end after this many decisions"),
       new Option("--seconds <N>", "end after this many seconds"),
       new Option("--summary", "with --json, print the counts of all decisions on the last line"),

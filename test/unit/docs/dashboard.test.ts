@@ -51,7 +51,14 @@ async function complaintsAbout(json: string): Promise<string> {
 export const dashboard: SavedDashboard = ${json};
 `,
   );
-  const options = ["--ignoreConfig", "--noEmit", "--strict", "--skipLibCheck", "--module", "nodenext"];
+  const options = [
+    "--ignoreConfig",
+    "--noEmit",
+    "--strict",
+    "--skipLibCheck",
+    "--module",
+    "nodenext",
+  ];
   return (await run(["node_modules/.bin/tsc", ...options, file])).stdout;
 }
 
