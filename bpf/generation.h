@@ -54,14 +54,11 @@ static __always_inline bool has_passed(__u32 second)
 
 /*
  * The side of a change that waits for its confirmation, or the other one when its time is over: so
- * it goes back with no process alive. In seconds, as a time in nanoseconds has no room in the
- * struct.
+ * it goes back with no process alive.
  */
 static __noinline __u32 side_by_now(__u32 current)
 {
-	__u32 now_s = bpf_ktime_get_boot_ns() / 1000000000;
-
-	return (now_s < sides.until_s ? current : current ^ 1) & ~ILM_PENDING;
+	return (has_passed(sides.until_s) ? current ^ 1 : current) & ~ILM_PENDING;
 }
 
 /*
