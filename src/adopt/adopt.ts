@@ -1,9 +1,11 @@
 /** Adopts what listens on this host, or takes that back. */
 import { randomBytes } from "node:crypto";
+import { activeIfReadable } from "../control/active.js";
 import { loadDesired } from "../control/desired.js";
 import { readMachineId } from "../config/machine-id.js";
 import { ownIpv4, ownIpv6, ulaOfMachine } from "../config/own-address.js";
 import type { Performed, PerformOptions } from "../control/perform.js";
+import { refuseBesidePending } from "../dataplane/beside-pending.js";
 import type { DataPlane } from "../dataplane/types.js";
 import { IlmError } from "../errors.js";
 import { addressFromBytes, type Prefix } from "../model/address.js";
@@ -187,6 +189,9 @@ export async function carryOut(
 ): Promise<Adopted> {
   const { file, plan, written, ula, hold: addresses, sparePort: port } = prepared;
   const { path } = file;
+  // The file is written before the first change is made.
+  const active = activeIfReadable(dataPlane);
+  if (active !== null) refuseBesidePending(active.generation, active.pending);
   // Before the rules lead there, so that the sockets are known to them at once. Only one command
   // at a time can have them.
   const hold = openHold(addresses);

@@ -1,6 +1,6 @@
 /** The outcome of a change, as commands and the daemon tell each other. */
-import type { ApplyResult } from "../dataplane/types.js";
-import { type ActiveRules, readRules } from "../model/rules.js";
+import type { Active, ApplyResult } from "../dataplane/types.js";
+import { type ActiveRules, countMappings, readRules } from "../model/rules.js";
 import { summaryOfUnload } from "../rules/summary.js";
 import type { StepTime } from "../progress.js";
 
@@ -40,9 +40,11 @@ export function unloadedResult(before: ActiveRules | null, changed: boolean): Ch
   return { ...nothingActive, changed, difference };
 }
 
-/** Returns the result of a decision about a change that waited. `generation` is the active one. */
-export function decided(generation: number): ChangeResult {
-  return { ...nothingActive, generation };
+/** Returns the result of a decision about a change that waited; `active` is what decides since. */
+export function decided(active: Active | null): ChangeResult {
+  if (active === null) return nothingActive;
+  const { generation, rules, off } = active;
+  return { ...nothingActive, generation, mappings: countMappings(rules), off };
 }
 
 /** Returns the result of a switch. `generation` is the active one. */

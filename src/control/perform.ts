@@ -22,7 +22,13 @@ import type { ApiChange } from "../api/api.js";
 import { requestChange, requestStatus } from "../api/client.js";
 import { authorOf } from "../kernel/author.js";
 import { recordChange } from "./history/record.js";
-import { applyTarget, makeReady, type Target } from "./history/roll-back.js";
+import {
+  applyTarget,
+  asDecision,
+  makeReady,
+  textsToConfirm,
+  type Target,
+} from "./history/roll-back.js";
 import { awaitTurn } from "./turn.js";
 
 export interface Performed extends ChangeResult {
@@ -59,13 +65,12 @@ export async function performChange(
   const turn = await awaitTurn({ netnsInode, waitSeconds, instead });
   if (!("release" in turn)) return { ...turn, by: "daemon" };
   try {
-    if (change.kind === "confirm" || change.kind === "back") {
-      return { ...decide(dataPlane, change), by: "command" };
-    }
-    const ready = change.kind === "rollback" ? await makeReady(dataPlane, change) : null;
-    const cause = { kind: change.kind, author: authorOf(process.pid), ...ready?.noted };
+    const meant = asDecision(dataPlane, change);
+    const ready = meant.kind === "rollback" ? await makeReady(dataPlane, meant) : null;
+    const noted = ready?.noted ?? { unlessConfirmed: await textsToConfirm(meant) };
+    const cause = { kind: meant.kind, author: authorOf(process.pid), ...noted };
     const result = recordChange(dataPlane, cause, warn, () =>
-      changeHere(dataPlane, change, ready?.target ?? null, options),
+      changeHere(dataPlane, meant, ready?.target ?? null, options),
     );
     return { ...result, by: "command" };
   } finally {
@@ -136,7 +141,7 @@ function inShort(
 
 function changeHere(
   dataPlane: DataPlane,
-  change: Exclude<Change, DecisionChange>,
+  change: Change,
   target: Target | null,
   options: ApplyOptions,
 ): ChangeResult {
@@ -144,6 +149,7 @@ function changeHere(
     if (target === null) throw new IlmError("INTERNAL", "a rollback has no target");
     return dataPlane.asOne(() => applyTarget(dataPlane, target, options));
   }
+  if (change.kind === "confirm" || change.kind === "back") return decide(dataPlane, change);
   if (change.kind === "unload") {
     const before = rulesToRemove(dataPlane);
     return unloadedResult(before, dataPlane.unload());
@@ -166,17 +172,7 @@ function changeHere(
 
 /** Keeps a change that waits for its confirmation, or takes it back. Throws NOT_FOUND. */
 export function decide(dataPlane: DataPlane, { kind }: DecisionChange): ChangeResult {
-  if (kind === "confirm") {
-    dataPlane.confirm();
-    return decided(dataPlane.active()?.generation ?? 0);
-  }
-  const generation = dataPlane.goBack();
-  if (generation !== null) return decided(generation);
-  throw new IlmError(
-    "NOT_FOUND",
-    "no change waits for a confirmation, so there is none to take back",
-    {
-      remedy: "`ilm status` shows the active rules.",
-    },
-  );
+  if (kind === "confirm") dataPlane.confirm();
+  else dataPlane.goBack();
+  return decided(dataPlane.active());
 }

@@ -43,7 +43,7 @@ import { serveApi } from "./server.js";
 import { mappedIn, readState, unservedMappings } from "./state.js";
 import type { ApiGroups, Peer } from "../api/rights.js";
 import { authorOf } from "../kernel/author.js";
-import { recordChange } from "../control/history/record.js";
+import { recordChange, recordEndOfWait } from "../control/history/record.js";
 import { heldFor, rulesOfEntry } from "../control/history/roll-back.js";
 import { ServiceManager } from "./service-manager.js";
 import { refuseReplacement, replacedOf } from "../control/replacement.js";
@@ -182,6 +182,9 @@ async function work({
     // Other mappings may be without a listener.
     if (event === "changed") health.look();
   });
+  const warn = (message: string): void => {
+    log.log("warning", message);
+  };
   const reconciler = new Reconciler({
     dataPlane,
     log,
@@ -191,15 +194,8 @@ async function work({
     onSource: follow,
     lastGood: readGood,
     history: {
-      record: (cause, make) =>
-        recordChange(
-          dataPlane,
-          cause,
-          (message) => {
-            log.log("warning", message);
-          },
-          make,
-        ),
+      record: (cause, make) => recordChange(dataPlane, cause, warn, make),
+      recordEndOfWait: () => recordEndOfWait(dataPlane, warn),
       held: (sources) => heldFor(dataPlane, sources),
       rulesOf: (entry) => rulesOfEntry(dataPlane, entry),
     },

@@ -43,7 +43,7 @@ import type { Entry } from "../control/history/entry.js";
 import type { Holding } from "../control/history/roll-back.js";
 import type { CauseKind } from "../model/causes.js";
 import type { Cause } from "../control/history/record.js";
-import { makeReady } from "../control/history/roll-back.js";
+import { asDecision, makeReady, textsToConfirm } from "../control/history/roll-back.js";
 import { authorOf, type Author } from "../kernel/author.js";
 import type { Good } from "./last-good.js";
 import { type DurationCounts, Durations } from "./durations.js";
@@ -94,6 +94,11 @@ export interface ReconcilerOptions extends Pick<ApplyOptions, "overNewer"> {
 export interface ChangeHistory {
   /** Makes a change and records it. */
   record<R extends Pick<ChangeResult, "changed" | "difference">>(cause: Cause, make: () => R): R;
+  /**
+   * Records what became of a change that waited for its confirmation, if no entry tells that.
+   * Returns the entry, or null.
+   */
+  recordEndOfWait(): Entry | null;
   /** Tells what keeps the text of these files from being applied; null for nothing. */
   held(sources: readonly string[]): Promise<Holding | null>;
   /** Returns the rules of an entry. Throws NOT_FOUND when they are not kept. */
@@ -261,12 +266,15 @@ export class Reconciler {
   /** Logs that a change waits for its confirmation; returns false when none does. */
   #keepsPending(): boolean {
     const { dataPlane, log } = this.#options;
-    // An earlier process may have made one that has gone back by now.
+    // An earlier process may have made one that has gone back by now, perhaps with the last boot.
     this.#waits = true;
     this.#settleBack();
+    this.#options.history?.recordEndOfWait();
     const active = activeIfReadable(dataPlane);
     this.#waits = active !== null && active.pending !== null;
     if (active === null || active.pending === null) return false;
+    const { rules } = active;
+    this.#unconfirmed = { paths: rules.sources, mappings: givenIn(rules) };
     log.log(
       "warning",
       `generation ${active.generation} ${describePending(active.pending)}; the configuration is read after that`,
@@ -282,15 +290,27 @@ export class Reconciler {
   /** Tidies up after a change that went back, which the kernel's programs have seen to. */
   #settleBack(): void {
     if (!this.#waits) return;
-    const { dataPlane, log } = this.#options;
+    const { dataPlane, log, history } = this.#options;
     const generation = dataPlane.settleBack();
     if (generation === null) return;
+    const entry = history?.recordEndOfWait() ?? null;
     log.log(
       "warning",
       `the last change was not confirmed and went back: generation ${generation} decides again`,
       { generation },
     );
+    this.#tellBack(entry?.difference ?? null);
     this.#decide(false);
+  }
+
+  /** Tells, as an event, that the rules before a change are active again. */
+  #tellBack(difference: ChangeSummary | null): void {
+    const active = activeIfReadable(this.#options.dataPlane);
+    if (active === null) return;
+    const { added, removed, changed } = difference ?? noDifference;
+    const { generation, rules } = active;
+    const mappings = countMappings(rules);
+    this.#options.tell({ event: "changed", generation, mappings, added, removed, changed });
   }
 
   #decide(confirmed: boolean): void {
@@ -447,26 +467,30 @@ export class Reconciler {
     return { ...holding, rules: history.rulesOf(holding.entry) };
   }
 
-  async #make({ change, revision }: Asked, author: Author): Promise<AnsweredChange> {
+  async #make({ change: asked, revision }: Asked, author: Author): Promise<AnsweredChange> {
     if (this.#unloaded) {
       throw new IlmError("DAEMON", "the daemon has unloaded the rules and is ending", {
         remedy: "Try again in a moment.",
       });
     }
-    const { kind } = change;
-    if (kind === "unload") {
-      return { ...this.#record({ kind, author }, () => this.#unload()), steps: [] };
+    if (asked.kind === "unload") {
+      return { ...this.#record({ kind: "unload", author }, () => this.#unload()), steps: [] };
     }
     this.#settleBack();
+    const change = asDecision(this.#options.dataPlane, asked);
+    const { kind } = change;
     if (kind === "off" || kind === "on") {
       return { ...this.#record({ kind, author }, () => this.#switch(kind)), steps: [] };
     }
     if (kind === "rollback") return await this.#rollBack(change, author);
-    if (kind === "confirm" || kind === "back") return { ...this.#decideNow(change), steps: [] };
+    if (kind === "confirm" || kind === "back") {
+      return { ...this.#decideNow(change, author), steps: [] };
+    }
     const { dataPlane, log } = this.#options;
     const confirmSeconds = confirmSecondsOf(change);
+    const unlessConfirmed = await textsToConfirm(change);
     const { result, steps } = timed(() =>
-      this.#record({ kind, author }, () =>
+      this.#record({ kind, author, unlessConfirmed }, () =>
         dataPlane.asOne(() => {
           // Only a whole configuration may replace what cannot be read.
           const isWhole = kind === "apply";
@@ -488,16 +512,18 @@ export class Reconciler {
   }
 
   /** Keeps a change that waits for its confirmation, or takes it back. */
-  #decideNow(change: DecisionChange): ChangeResult {
+  #decideNow(change: DecisionChange, author: Author): ChangeResult {
     const { dataPlane, log } = this.#options;
-    const result = decide(dataPlane, change);
-    const confirmed = change.kind === "confirm";
+    const { kind } = change;
+    const result = this.#record({ kind, author }, () => decide(dataPlane, change));
+    const confirmed = kind === "confirm";
     log.log(
       "info",
       confirmed
         ? `generation ${result.generation ?? 0} is confirmed`
         : `the last change is taken back: generation ${result.generation ?? 0} decides again`,
     );
+    if (!confirmed) this.#tellBack(result.difference);
     this.#decide(confirmed);
     return result;
   }

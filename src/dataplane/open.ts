@@ -121,8 +121,10 @@ class KernelDataPlane implements DataPlane {
     });
   }
 
-  goBack(): number | null {
-    return this.asOne(() => goBack(this.#state));
+  goBack(): void {
+    this.asOne(() => {
+      goBack(this.#state);
+    });
   }
 
   settleBack(): number | null {

@@ -80,7 +80,10 @@ export interface KeptText {
 }
 
 /** The active rules in the form in which they are kept, to be made active again later. */
-export interface Snapshot extends Pick<Active, "generation" | "appliedAt" | "off" | "rules"> {
+export interface Snapshot extends Pick<
+  Active,
+  "generation" | "appliedAt" | "off" | "rules" | "pending" | "wentBackAt"
+> {
   /** The state format of this version of ilm, which later versions read. */
   readonly format: number;
   readonly fileDigest: string;
@@ -287,10 +290,10 @@ export interface DataPlane {
    */
   confirm(): void;
   /**
-   * Goes back at once from rules that wait for their confirmation. Returns the generation that
-   * decides again, or null when none wait. The caller holds the writer's lock.
+   * Goes back at once from rules that wait for their confirmation. The caller holds the writer's
+   * lock. Throws NOT_FOUND when none do, and when they have gone back.
    */
-  goBack(): number | null;
+  goBack(): void;
   /**
    * Removes what is left of rules that went back for lack of a confirmation. Returns the generation
    * that decides again, or null when there is nothing to do. Every change does so first. The caller

@@ -117,6 +117,8 @@ export const switched = object({
 export const confirmed = object({
   generation: field(integer, "The number of the rules that decide from now on."),
   confirmed: field(boolean, "True: the change was kept. False: it was taken back."),
+  difference,
+  mappings: performed.mappings,
   by,
   timing: steps,
 });

@@ -33,14 +33,17 @@ const author = object(
 
 const change = {
   number: field(integer, "Its number, from 1, for `ilm rollback`."),
-  time: field(text, "When it was made: ISO 8601, UTC."),
+  time: field(
+    text,
+    "When it was made: ISO 8601, UTC. For `unconfirmed`: when the time of the change was over.",
+  ),
   cause: field(
     oneOf(...causes),
-    "What led to it. `file`: the followed file changed. `start`: a daemon started. `reload`: a user asked the daemon to read its file. `ended`: the time of mappings that `ilm add --for` had added was over, and the daemon removed them. `found`: rules that were active, and in no entry, when the next change was made.",
+    "What led to it. `file`: the followed file changed. `start`: a daemon started. `reload`: a user asked the daemon to read its file. `ended`: the time of mappings that `ilm add --for` had added was over, and the daemon removed them. `confirm`: a change that was made with --confirm was kept. `back`: somebody took it back. `unconfirmed`: it went back by itself. `found`: rules that were active, and in no entry, when the next change was made.",
   ),
   author: field(
     author,
-    "Who made it: the process that ran the command, also when the daemon made the change for it.",
+    "Who made it: the process that ran the command, also when the daemon made the change for it. For `unconfirmed` and `found`: who recorded it.",
   ),
   sources: field(list(text), "The paths that the rules after it were read from."),
   generation: field(
@@ -53,7 +56,7 @@ const change = {
   ),
   to: field(
     nullable(integer),
-    "For a rollback, the change whose rules are active again; otherwise null.",
+    "For a rollback, `back` and `unconfirmed`, the change whose rules are active again; otherwise null.",
   ),
   difference: field(
     nullable(
@@ -67,6 +70,10 @@ const change = {
       ),
     ),
     "What it did to the mappings; null when it changed none.",
+  ),
+  until: field(
+    nullable(text),
+    "For a change that has to be confirmed, when it goes back otherwise: ISO 8601, UTC; null for all others.",
   ),
   mappings: field(integer, "How many mappings were active after it."),
   drained: field(list(text), "What was drained after it, as `ilm drain` takes it."),
@@ -87,6 +94,15 @@ export const history = object({
     boolean,
     "True when what is active is in no entry: its writer was killed, or is another version of ilm.",
   ),
+  wentBack: field(
+    nullable(
+      object({
+        change: field(integer, "The change that went back."),
+        at: field(text, "When it did: ISO 8601, UTC."),
+      }),
+    ),
+    "Set when the last change went back by itself and no entry tells that yet; otherwise null.",
+  ),
 });
 
 export const historyEntry = object({
@@ -99,7 +115,10 @@ export const historyEntry = object({
 
 export const rolledBack = object({
   ...performed,
-  to: field(integer, "The change whose rules are active again."),
+  to: field(
+    nullable(integer),
+    "The change whose rules are active again; null when there were no rules before.",
+  ),
   timing: field(timing, "What was done, in its order."),
 });
 

@@ -10,8 +10,9 @@ import { type Kind, Lab, kinds, protocolOf, stopLabs } from "../support/lab.js";
 import { manyMappings } from "../support/many.js";
 import { addressesOf, families } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
-import { pinRoot, python, script } from "../support/paths.js";
-import { eventually, must } from "../support/process.js";
+import { pinRoot } from "../support/paths.js";
+import { eventually } from "../support/process.js";
+import { timeIsOver as endTime } from "../support/time-over.js";
 
 const network = useNetwork();
 const labOf = useLabs(network);
@@ -93,10 +94,8 @@ async function hasMore(): Promise<boolean> {
   return seen[0] === "new";
 }
 
-/** Ends the time of the change, without a process of ours. */
 async function timeIsOver(): Promise<void> {
-  const folder = `${pinRoot}/${network.server.inode}`;
-  expect((await must([python, script("time_over.py"), folder])).trim()).toBe("1");
+  await endTime(network.server);
 }
 
 interface Changed {

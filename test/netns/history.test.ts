@@ -10,6 +10,7 @@ import { useNetwork } from "../support/network.js";
 import { address, answersOn, useApp } from "../support/one-app.js";
 import { ilmCommand, lockRoot } from "../support/paths.js";
 import { eventually } from "../support/process.js";
+import { timeIsOver } from "../support/time-over.js";
 
 const network = useNetwork();
 
@@ -231,6 +232,146 @@ describe("a rollback", () => {
   });
 });
 
+describe("a change that waits for its confirmation", () => {
+  test("is told with how it ended: kept, taken back, or gone back by itself", async () => {
+    const { server } = network;
+    const [first, second] = [server.file(rules([7000])), server.file(rules([7001], [7000]))];
+    await server.ilmDone(["apply", "-f", first]);
+    const { pending } = (
+      await server.ilmDone(["apply", "-f", second, "--confirm", "3600", "--json"])
+    ).json() as { readonly pending: { readonly until: string } };
+    expect((await history()).changes[0]).toMatchObject({ until: pending.until, active: true });
+    const shown = (await server.ilmDone(["history", "--limit", "1"])).stdout;
+    expect(shown).toMatch(/^ {4}to be confirmed until \d{4}-\d\d-\d\d \S+Z$/m);
+    await server.ilmDone(["confirm"]);
+    expect(await story()).toEqual(["confirm", "apply +1 -0 ~1", "apply +1 -0 ~0"]);
+    expect((await history()).changes[0]).toMatchObject({ active: true, before: 2, until: null });
+    // That it was kept is no change to take back.
+    expect((await server.ilmDone(["rollback"])).stdout).toContain("rolled back to change 1\n");
+    await answersBy("app", 7000);
+
+    await server.ilmDone(["apply", "-f", second, "--confirm", "3600"]);
+    const back = await server.ilmDone(["confirm", "--back"]);
+    expect(back.stdout).toContain("1 mapping, +0 -1 ~1\n  - tcp:7001\n  ~ tcp:7000\n");
+    expect((await story())[0]).toBe("back +0 -1 ~1");
+    expect((await history()).changes[0]).toMatchObject({ before: 5, to: 4, active: true });
+
+    await server.ilmDone(["apply", "-f", second, "--confirm", "3600"]);
+    await server.ilmDone(["off"]);
+    await server.ilmDone(["on"]);
+    await timeIsOver(server);
+    // Those who only read record nothing, and tell it all the same.
+    expect(await history()).toMatchObject({ wentBack: { change: 7 }, unrecorded: false });
+    expect((await server.ilmDone(["history"])).stdout).toMatch(
+      /^note: change 7 was not confirmed and went back at \S+ \S+Z; the next change records that\n/,
+    );
+    const { wentBackAt } = await server.status();
+    await server.ilmDone(["add", "tcp:7100=127.0.1.11:6000"]);
+    expect((await story()).slice(0, 2)).toEqual(["add +1 -0 ~0", "unconfirmed +0 -1 ~1"]);
+    const [, entry] = (await history()).changes;
+    expect(entry).toMatchObject({ before: 9, to: 6, time: wentBackAt, sources: [first] });
+    expect((await server.ilmDone(["history"])).stdout).toMatch(
+      /^10 {2}\S+ \S+Z {2}not confirmed, went back to 6\n {4}recorded by root \(0\): ilm add /m,
+    );
+    await server.ilmDone(["rollback"]);
+    await answersBy("app", 7000);
+  });
+
+  test("is taken back by a rollback, and after it went back there is nothing to roll back", async () => {
+    const { server } = network;
+    const [first, second] = [server.file(rules([7000])), server.file(rules([], [7000]))];
+    await server.ilmDone(["apply", "-f", first]);
+    for (const number of [[], ["1"]]) {
+      await server.ilmDone(["apply", "-f", second, "--confirm", "3600"]);
+      await answersBy("second", 7000);
+      const dry = await server.ilmDone(["rollback", ...number, "--dry-run"]);
+      expect(dry.stdout).toContain("127.0.1.11:6000 -> 127.0.1.10:6000");
+      if (number.length === 0) {
+        const done = await server.ilmDone(["rollback"]);
+        expect(done.stdout).toMatch(/^rolled back to change 1\n.*\+0 -0 ~1\n {2}~ tcp:7000\n/);
+      } else {
+        // Another one is a change like any other.
+        expect((await server.ilm(["rollback", "2"])).text).toContain("ilm confirm --back");
+        await timeIsOver(server);
+      }
+      await answersBy("app", 7000);
+      const again = await server.ilm(["rollback"]);
+      expect(again.status).toBe(1);
+      expect(again.text).toMatch(
+        /the last change went back at \S+: the rules before it are active/,
+      );
+      await server.ilmDone(["rollback", "1"]);
+      await answersBy("app", 7000);
+    }
+    // The first rules of a host: before them there were none.
+    await server.ilmDone(["unload"]);
+    await server.ilmDone(["apply", "-f", second, "--confirm", "3600"]);
+    const none = await server.ilmDone(["rollback"]);
+    expect(none.stdout).toContain("rolled back to no rules\n");
+    expect(await network.client.who("tcp", address, 7000)).toBe("ECONNREFUSED");
+    expect((await story())[0]).toBe("back +0 -1 ~0");
+  });
+
+  test("is recorded by run when it goes back, and events tell it", async () => {
+    const { server } = network;
+    const run = await server.startRun(["-f", server.file(rules([7000]))]);
+    const other = server.file(rules([7001], [7000]));
+    await server.ilmDone(["apply", "-f", other, "--confirm", "3600"]);
+    await server.ilmDone(["off"]);
+    await timeIsOver(server);
+    await eventually("it is an entry", async () =>
+      (await story())[0] === "unconfirmed +0 -1 ~1" ? true : null,
+    );
+    const [entry] = (await history()).changes;
+    expect(entry).toMatchObject({ off: true, active: true, to: 1 });
+    expect(entry?.author.command).toMatch(/^ilm run/);
+    expect(run.process.stderr).toContain("1 mapping, +0 -1 ~1: - tcp:7001, ~ tcp:7000");
+    await server.ilmDone(["on"]);
+    await server.ilmDone(["apply", "-f", other, "--confirm", "3600"]);
+    await server.ilmDone(["rollback"]);
+    await answersBy("app", 7000);
+    const [back] = (await history()).changes;
+    expect(back).toMatchObject({ cause: "back" });
+    expect(back?.author.command).toMatch(/^ilm rollback/);
+  });
+
+  test("does not come with a daemon that starts and finds its text, once it went back", async () => {
+    const { server } = network;
+    const file = server.file(rules([7000]));
+    await server.ilmDone(["apply", "-f", file]);
+    writeFileSync(file, rules([], [7000]));
+    await server.ilmDone(["apply", "-f", file, "--confirm", "3600"]);
+    const early = await server.startRun(["-f", file]);
+    await answersBy("second", 7000);
+    await timeIsOver(server);
+    await early.process.waitFor(({ stderr }) =>
+      stderr.includes(`rolled back to change 1: ${file} is applied again when it changes`)
+        ? true
+        : null,
+    );
+    await answersBy("app", 7000);
+    await early.stop("SIGTERM");
+    const late = await server.startRun(["-f", file]);
+    await answersBy("app", 7000);
+    await server.ilmDone(["reload"]);
+    await answersBy("second", 7000);
+    await late.stop("SIGTERM");
+  });
+
+  test("that is confirmed beside a daemon that has started meanwhile stays, and is followed", async () => {
+    const { server } = network;
+    const [file, other] = [server.file(rules([7000])), server.file(rules([], [7000]))];
+    await server.ilmDone(["apply", "-f", file]);
+    await server.ilmDone(["apply", "-f", other, "--confirm", "3600"]);
+    const run = await server.startRun(["-f", file]);
+    await server.ilmDone(["confirm"]);
+    await run.process.waitForOutput(/nothing to change/);
+    await answersBy("second", 7000);
+    expect(await server.status()).toMatchObject({ daemon: { following: other } });
+    await run.stop("SIGTERM");
+  });
+});
+
 describe("over a boot of the host", () => {
   /** Runs commands as the only ones of a host: its first process is in the namespace. */
   async function boot(...lines: readonly string[]): Promise<string> {
@@ -273,6 +414,19 @@ describe("over a boot of the host", () => {
     expect(booted).toContain(`rolled back to change 2: ${file} is applied again when it changes`);
     writeFileSync(file, rules([7002]));
     expect(await boot(run, ...show)).toContain("tcp:7002\n");
+  });
+
+  test("what waits for its confirmation goes back with the boot, and its text stays turned away", async () => {
+    const { server } = network;
+    const [file, next] = [server.file(rules([7000])), server.file(rules([7001]))];
+    const change = [`cp ${next} ${file}`, `ilm apply -f ${file} --confirm 3600`];
+    await boot(`ilm apply -f ${file}`, ...change);
+    const run = `ilm run -f ${file} 2> ${server.folder}/log & ${untilReady}`;
+    const booted = await boot(run, "ilm mappings --names", "ilm history");
+    expect(booted).toContain("tcp:7000\n");
+    expect(booted).toMatch(/^\d+ {2}.*not confirmed, went back to \d+ \(active\)$/m);
+    expect(booted).not.toMatch(/^tcp:7001$/m);
+    expect(await boot(run, "ilm reload", "ilm mappings --names")).toContain("tcp:7001\n");
   });
 });
 

@@ -11,6 +11,7 @@ import { addNat, nft, removeRules } from "../support/neighbours.js";
 import { useNetwork } from "../support/network.js";
 import { lockRoot, python } from "../support/paths.js";
 import { eventually } from "../support/process.js";
+import { timeIsOver } from "../support/time-over.js";
 
 const network = useNetwork();
 
@@ -173,6 +174,9 @@ beforeAll(async () => {
   for (const words of ["history", "history 2", `history ${changes[0]?.number ?? 0}`]) {
     await look(words);
   }
+  await look("add --confirm 600 tcp:7001=127.0.1.10:80");
+  await timeIsOver(server);
+  await look("history");
   await look("apply -f", file);
 
   const answers = outputOf("explain", outputs["explain"]?.[1]?.when);

@@ -16,7 +16,7 @@ import { mappingShape } from "../../api/mapping-shape.js";
 import { describeMapping } from "../render/mapping.js";
 import { describeTiming, type TimingOptions } from "../shell/timing.js";
 import type { AddChange } from "../../rules/change.js";
-import { confirmable, type ConfirmOptions } from "../shell/confirm.js";
+import { confirmable, noteUnlessPending, type ConfirmOptions } from "../shell/confirm.js";
 import { waitSeconds, type WaitOptions } from "../shell/wait.js";
 import { withDataPlane } from "../shell/with-data-plane.js";
 
@@ -74,6 +74,7 @@ export async function add(
     const { mappings } = change;
     const timing = stepTimes();
     noteWarnings(context, warnings);
+    noteUnlessPending(context, asked, performed);
     const added = mappings.map((mapping) => mappingShape(mapping, true));
     await print(
       context,

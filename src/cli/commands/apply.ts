@@ -24,7 +24,7 @@ import { count, indent } from "../../words/text.js";
 import { describeTiming, type TimingOptions } from "../shell/timing.js";
 import type { Warning } from "../../doctor/warnings.js";
 import { unreachedWarnings } from "../../doctor/unreached.js";
-import { confirmable, type ConfirmOptions } from "../shell/confirm.js";
+import { confirmable, noteUnlessPending, type ConfirmOptions } from "../shell/confirm.js";
 import { waitSeconds, type WaitOptions } from "../shell/wait.js";
 import { withDataPlaneAfter } from "../shell/with-data-plane.js";
 
@@ -96,6 +96,7 @@ export async function apply(
   ): Promise<void> {
     const timing = stepTimes();
     noteWarnings(context, warnings);
+    noteUnlessPending(context, asked, performed);
     await print(
       context,
       published<AppliedJson>()({ ...performed, warnings, unreached, timing }),

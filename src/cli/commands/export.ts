@@ -3,6 +3,7 @@ import { type Exported, type ExportFormat, writeConfiguration } from "../../conf
 import { IlmError } from "../../errors.js";
 import { formatDrained } from "../../model/drained.js";
 import { readRules } from "../../model/rules.js";
+import { describePending } from "../../words/change.js";
 import { count, printable } from "../../words/text.js";
 import type { Context } from "../shell/context.js";
 import { needActive, withDataPlane } from "../shell/with-data-plane.js";
@@ -28,7 +29,8 @@ export async function exportRules(context: Context, options: ExportOptions): Pro
   }
   const format: ExportFormat = ndjson ? "ndjson" : context.json ? "json" : "yaml";
   await withDataPlane(context, async (dataPlane) => {
-    const { file, runtime: all, drained = [] } = readRules(needActive(dataPlane).rules);
+    const { rules, pending } = needActive(dataPlane);
+    const { file, runtime: all, drained = [] } = readRules(rules);
     // What was added for some time ends by itself.
     const runtime = all.filter(({ until }) => until === undefined);
     const ending = all.filter(({ until }) => until !== undefined);
@@ -50,6 +52,9 @@ export async function exportRules(context: Context, options: ExportOptions): Pro
       context.note(
         "note: this is more YAML than `apply` reads (16 MiB); --ndjson is what it reads fastest\n",
       );
+    }
+    if (pending !== null) {
+      context.note(`note: it ${describePending(pending)}\n`);
     }
     if (ending.length > 0 && !fileOnly) {
       const names = [...new Set(ending.map(({ name }) => name))].join(", ");

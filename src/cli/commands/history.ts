@@ -51,15 +51,21 @@ export function parseChange(text: string): number {
 async function showAll(context: Context, dataPlane: DataPlane, limit: number): Promise<void> {
   const { HistoryStore } = await import("../../control/history/store.js");
   const { entryOf } = await import("../../control/history/record.js");
+  const { unrecordedEnd } = await import("../../control/history/wait.js");
   const active = dataPlane.snapshot();
   const json = HistoryStore.read(dataPlane, (store): HistoryJson => {
     const current = entryOf(store, active)?.number ?? null;
     const all = [...(store?.entries() ?? [])];
     const shown = all.slice(0, limit);
+    const end = store === undefined ? null : unrecordedEnd(store, active);
     return {
       changes: shown.map((entry) => shapeOf(entry, current, isKept(entry))),
       more: all.length - shown.length,
-      unrecorded: active !== null && current === null,
+      unrecorded: active !== null && current === null && end === null,
+      wentBack:
+        end === null || end.confirmed
+          ? null
+          : { change: end.wait.change ?? end.entry.number, at: end.at },
     };
     function isKept({ rules }: Entry): boolean {
       return rules !== null && store?.has(rules.fileDigest) === true;
@@ -73,36 +79,54 @@ function shapeOf(entry: Entry, current: number | null, kept: boolean): ChangeJso
   const sources = entry.rules?.sources ?? [];
   const same = { number, time, cause, author, sources, generation, before, to };
   const drained = (entry.rules?.drained ?? []).map(formatDrained);
-  return { ...same, difference, mappings, drained, off, active: number === current, kept };
+  const until = entry.wait?.change === null ? entry.wait.until : null;
+  return { ...same, difference, until, mappings, drained, off, active: number === current, kept };
 }
 
-function render({ changes, more, unrecorded }: HistoryJson, colours: Colours): string {
+function render({ changes, more, ...found }: HistoryJson, colours: Colours): string {
   if (changes.length === 0) return "no change was recorded\n";
-  const note = unrecorded
-    ? `${colours.yellow("note")}: the active rules are in no entry: their writer was killed, or is another version of ilm; the next change records them\n`
-    : "";
+  const note = describeUnrecorded(found);
   const rest =
     more > 0 ? `and ${count(more, "earlier change")}: --limit ${changes.length + more}\n` : "";
-  return note + changes.map((change) => describe(change, colours)).join("") + rest;
+  const notes = note === "" ? "" : `${colours.yellow("note")}: ${note}\n`;
+  return notes + changes.map((change) => describe(change, colours)).join("") + rest;
+}
+
+/** Says what the next change, or a running daemon, is going to record. */
+function describeUnrecorded({
+  unrecorded,
+  wentBack,
+}: Pick<HistoryJson, "unrecorded" | "wentBack">): string {
+  if (wentBack !== null) {
+    return `change ${wentBack.change} was not confirmed and went back at ${formatTime(wentBack.at)}; the next change records that`;
+  }
+  return unrecorded
+    ? "the active rules are in no entry: their writer was killed, or is another version of ilm; the next change records them"
+    : "";
+}
+
+function formatTime(time: string): string {
+  return time.replace("T", " ").replace(/\.\d+Z$/, "Z");
 }
 
 /** Describes a change in two or three lines. */
 function describe(change: ChangeJson, colours: Colours): string {
   const { number, time, cause, to, generation, difference, mappings, off, active, kept } = change;
-  const { sources, drained } = change;
-  const what = to === null ? describeCause(cause) : `rollback to ${to}`;
+  const { sources, drained, until } = change;
+  const what = describeCause(cause) + (to === null ? "" : ` to ${to}`);
   const states = [
     ...(active ? [colours.green("active")] : []),
     ...(off ? [colours.yellow("off")] : []),
     ...(kept || generation === null ? [] : ["not kept"]),
   ];
   const marks = states.length === 0 ? "" : ` (${states.join(", ")})`;
-  const when = time.replace("T", " ").replace(/\.\d+Z$/, "Z");
+  const when = formatTime(time);
   const lines = [
-    `by ${describeAuthor(change.author)}`,
+    `${cause === "unconfirmed" ? "recorded " : ""}by ${describeAuthor(change.author)}`,
     generation === null
       ? "nothing is active after it"
       : `generation ${generation}: ${describeChange(mappings, difference)}`,
+    ...(until === null ? [] : [`to be confirmed until ${formatTime(until)}`]),
     ...(drained.length === 0 ? [] : [`drained: ${drained.join(", ")}`]),
     ...(sources.length === 0 ? [] : [`from ${printable(listSources(sources))}`]),
   ];
@@ -119,6 +143,10 @@ function describeCause(cause: ChangeJson["cause"]): string {
       return "the time of mappings was over";
     case "found":
       return "found active";
+    case "back":
+      return "taken back";
+    case "unconfirmed":
+      return "not confirmed, went back";
     default:
       return cause;
   }

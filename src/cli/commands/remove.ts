@@ -11,7 +11,7 @@ import type { RemovedJson } from "../../json/change.js";
 import { published } from "../../json/published.js";
 import { printDryRun, type DryRunOptions } from "../shell/dry-run.js";
 import { describeTiming, type TimingOptions } from "../shell/timing.js";
-import { confirmable, type ConfirmOptions } from "../shell/confirm.js";
+import { confirmable, noteUnlessPending, type ConfirmOptions } from "../shell/confirm.js";
 import { waitSeconds, type WaitOptions } from "../shell/wait.js";
 import { withDataPlane } from "../shell/with-data-plane.js";
 
@@ -57,6 +57,7 @@ export async function remove(
 
   async function report(performed: Performed, names: readonly string[]): Promise<void> {
     const timing = stepTimes();
+    noteUnlessPending(context, asked, performed);
     await print(
       context,
       published<RemovedJson>()({ ...performed, removed: names, timing }),

@@ -6,6 +6,7 @@ import { published } from "../../json/published.js";
 import { noActiveRules, readRules } from "../../model/rules.js";
 import { recordSteps, stepTimes } from "../../progress.js";
 import { describeDifference, differenceOf, differenceShape } from "../render/difference.js";
+import type { RollbackChange } from "../../rules/change.js";
 import { print, type Context } from "../shell/context.js";
 import type { DryRunOptions } from "../shell/dry-run.js";
 import { describeTiming, type TimingOptions } from "../shell/timing.js";
@@ -25,39 +26,48 @@ export async function rollback(
   const wait = { waitSeconds: waitSeconds(options) };
   const wanted = number === undefined ? null : parseChange(number);
   await withDataPlane(context, async (dataPlane) => {
-    const { findTarget } = await import("../../control/history/roll-back.js");
-    const { entry, rules } = findTarget(dataPlane, wanted);
+    const { findTarget, findWayBack } = await import("../../control/history/roll-back.js");
+    const back = findWayBack(dataPlane, wanted);
     if (options.dryRun === true) {
+      const target = back === null ? null : findTarget(dataPlane, back ?? wanted);
       const before = readRules(dataPlane.active()?.rules ?? noActiveRules);
-      const difference = await differenceOf(before, readRules(rules));
+      const after = readRules(target?.rules ?? noActiveRules);
+      const difference = await differenceOf(before, after);
       const timing = stepTimes();
       const json = { dryRun: true, ...differenceShape(difference), warnings: [], timing } as const;
       await print(
         context,
         published<DryRunJson>()(json),
         () =>
-          `to change ${entry.number}, of ${entry.time}\n` +
+          (target === null
+            ? "to no rules\n"
+            : `to change ${target.entry.number}, of ${target.entry.time}\n`) +
           describeDifference(difference, context.colours) +
           "dry run: nothing was changed\n" +
           describeTiming(options, timing),
       );
       return;
     }
-    // By its number: another change may be made meanwhile.
-    const change = { kind: "rollback", to: entry.number } as const;
-    await report(await context.reach.performChange(dataPlane, change, wait), entry.number);
+    // Another change may be made meanwhile: what is meant is this one.
+    const to = back === undefined ? findTarget(dataPlane, wanted).entry.number : back;
+    const change = back === undefined ? rollbackTo(to) : ({ kind: "back" } as const);
+    await report(await context.reach.performChange(dataPlane, change, wait), to);
   });
 
-  async function report(performed: Performed, to: number): Promise<void> {
+  async function report(performed: Performed, to: number | null): Promise<void> {
     const timing = stepTimes();
     await print(
       context,
       published<RolledBackJson>()({ ...performed, to, timing }),
       () =>
-        `rolled back to change ${to}\n` +
+        `rolled back to ${to === null ? "no rules" : `change ${to}`}\n` +
         describePerformed(performed) +
         describeNames(performed) +
         describeTiming(options, timing),
     );
   }
+}
+
+function rollbackTo(to: number | null): RollbackChange {
+  return { kind: "rollback", to };
 }

@@ -1,6 +1,8 @@
 /** `--confirm SECONDS`: a change that goes back by itself, unless `ilm confirm` comes. */
 import { IlmError } from "../../errors.js";
 import { CONFIRM_SECONDS_MAX, CONFIRM_SECONDS_MIN } from "../../rules/change.js";
+import type { ChangeResult } from "../../api/result.js";
+import type { Context } from "./context.js";
 import { parseSeconds } from "./seconds.js";
 
 export interface ConfirmOptions {
@@ -18,4 +20,16 @@ export function confirmable({ confirm }: ConfirmOptions): { readonly confirmSeco
     });
   }
   return { confirmSeconds };
+}
+
+/** Warns whoever asked for a change that goes back, and gets none that waits. */
+export function noteUnlessPending(
+  context: Context,
+  { confirmSeconds }: { readonly confirmSeconds?: number },
+  { pending }: Pick<ChangeResult, "pending">,
+): void {
+  if (confirmSeconds === undefined || pending !== null) return;
+  context.note(
+    "warning: these rules were active already: nothing waits for `ilm confirm`, and nothing goes back by itself (a running daemon applies its file when it changes: give --confirm a copy)\n",
+  );
 }

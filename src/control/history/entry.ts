@@ -26,12 +26,26 @@ export interface KeptRules {
   readonly fileDigest: string;
 }
 
-/** Files whose text was turned away by a rollback: it is not applied again by itself. */
+/** Files whose text was turned away: it is not applied again by itself. */
 export interface HeldText {
   readonly sources: readonly string[];
   readonly digest: string;
-  /** The entry that the rollback led to. */
+  /** The entry of the rules that are active in its place. */
   readonly to: number;
+}
+
+export type UnheldText = Omit<HeldText, "to">;
+
+/** How the rules after a change go back, while they wait for their confirmation. */
+export interface Wait {
+  /** When they go back, as known at that time: ISO 8601, UTC. */
+  readonly until: string;
+  /** The entry of the rules that decide again from then on; null when there were none. */
+  readonly to: number | null;
+  /** The entry of the change that waits; null for the entry that has this. */
+  readonly change: number | null;
+  /** What is turned away when they go back. */
+  readonly held: readonly HeldText[];
 }
 
 export interface Entry {
@@ -51,7 +65,7 @@ export interface Entry {
   readonly format: number;
   /** The entry of what was active before; null when there was nothing. */
   readonly before: number | null;
-  /** For a rollback: the entry whose rules became active again. */
+  /** For a rollback, and for a change that went back: the entry whose rules became active again. */
   readonly to: number | null;
   readonly difference: ChangeSummary | null;
   /** The number of mappings after the change. */
@@ -60,6 +74,11 @@ export interface Entry {
   /** The digest of all rules; null when nothing is active. */
   readonly digest: string | null;
   readonly rules: KeptRules | null;
-  /** What a rollback turned away; changes beside the file keep it turned away. */
+  /**
+   * What a rollback turned away, or a change that went back; changes beside the file keep it turned
+   * away.
+   */
   readonly held: readonly HeldText[];
+  /** Set when the rules after it waited for their confirmation. */
+  readonly wait?: Wait;
 }

@@ -8,16 +8,20 @@ import { thisBoot } from "../../kernel/boot-time.js";
 import { isHostsNetns, removeRuntimeHistory } from "../../kernel/state-folder.js";
 import { countMappings } from "../../model/rules.js";
 import type { CauseKind } from "../../model/causes.js";
-import type { Entry, HeldText, KeptRules } from "./entry.js";
+import type { ChangeSummary } from "../../rules/summary.js";
+import type { Entry, HeldText, KeptRules, UnheldText, Wait } from "./entry.js";
 import { HistoryStore, type Place } from "./store.js";
+import { unrecordedEnd, wayBack, type WaitEnd } from "./wait.js";
 
 /** What a change is recorded as. */
 export interface Cause {
-  readonly kind: Exclude<CauseKind, "found">;
+  readonly kind: Exclude<CauseKind, "found" | "unconfirmed">;
   readonly author: Author;
   /** For a rollback: the entry that it leads to, and the texts that it turns away. */
   readonly to?: number;
   readonly held?: readonly HeldText[];
+  /** The texts that are turned away unless the change is confirmed. */
+  readonly unlessConfirmed?: readonly UnheldText[];
 }
 
 /** Whether a change leaves the file's part as it is, and so what a rollback turned away, too. */
@@ -31,6 +35,8 @@ const isBesideFile: Readonly<Record<Cause["kind"], boolean>> = {
   on: true,
   unload: false,
   rollback: false,
+  confirm: true,
+  back: false,
   reload: false,
   file: false,
   start: false,
@@ -44,10 +50,12 @@ export type Warn = (message: string) => void;
 
 /** What was active before a change. */
 interface Before {
+  /** What was active; null for nothing. */
+  readonly active: Snapshot | null;
   /** The number of its entry, or of the last entry when nothing was active; null for none. */
   readonly number: number | null;
-  /** What that entry says is turned away. */
-  readonly held: readonly HeldText[];
+  /** Its entry; null when there is none. */
+  readonly known: Entry | null;
   /** What to add to the history first; null when an entry has it. */
   readonly unrecorded: Unrecorded | null;
 }
@@ -67,19 +75,71 @@ export function recordChange<R extends Pick<ChangeResult, "changed" | "differenc
   warn: Warn,
   make: () => R,
 ): R {
+  recordEndOfWait(dataPlane, warn);
   const before = orFailure(() => lookBefore(dataPlane));
   const result = make();
   if (!result.changed) return result;
   const written =
     before instanceof IlmError
       ? before
-      : orFailure(() => {
-          write(dataPlane, cause, before, result);
-        });
+      : orFailure(() => write(dataPlane, cause, before, result.difference));
   if (written instanceof IlmError) {
     warn(`the change is not in the history: ${errorBody(written).message}`);
+    return result;
   }
-  return result;
+  // What going back does is the inverse of what the change did.
+  return cause.kind === "back" && written !== null
+    ? { ...result, difference: written.difference }
+    : result;
+}
+
+/**
+ * Records what became of a change that waited for its confirmation, if no entry tells that: it went
+ * back by itself, or whoever confirmed it was killed. Returns the entry, or null. The caller holds
+ * the writer's lock.
+ */
+export function recordEndOfWait(dataPlane: Recorded, warn: Warn): Entry | null {
+  const written = orFailure(() => {
+    const active = readable(() => dataPlane.snapshot());
+    // Nothing is known of what another version has made.
+    if (active === undefined) return null;
+    const end = HistoryStore.read(dataPlane, (store) =>
+      store === undefined ? null : unrecordedEnd(store, active),
+    );
+    if (end === null) return null;
+    const store = HistoryStore.make(dataPlane);
+    try {
+      return writeEnd(dataPlane, store, end, active);
+    } finally {
+      store.close();
+    }
+  });
+  if (!(written instanceof IlmError)) return written;
+  warn(`the end of the wait is not in the history: ${errorBody(written).message}`);
+  return null;
+}
+
+function writeEnd(
+  dataPlane: Recorded,
+  store: HistoryStore,
+  { entry, wait, confirmed, at }: WaitEnd,
+  active: Snapshot | null,
+): Entry {
+  const { target, difference, held } = wayBack(store, entry, wait);
+  const state =
+    active === null && target !== null
+      ? stateOf(dataPlane, store, target)
+      : stateFields(dataPlane, active);
+  const same = { ...state, author: authorOf(process.pid), before: entry.number };
+  const packed = (): Uint8Array => active?.packed() ?? new Uint8Array(0);
+  if (confirmed) {
+    const { held: heldBefore } = entry;
+    const how = { time: new Date().toISOString(), cause: "confirm", to: null } as const;
+    return store.add({ ...same, ...how, difference: null, held: heldBefore }, packed);
+  }
+  const { to } = wait;
+  const how = { time: at, cause: "unconfirmed", to, difference, held } as const;
+  return store.add({ ...same, ...how }, packed, true);
 }
 
 /** Returns the error instead of throwing it: of a change that is refused, only that is told. */
@@ -125,13 +185,12 @@ function lookBefore(dataPlane: Recorded): Before {
   const active = snapshotIfReadable(dataPlane);
   return HistoryStore.read(dataPlane, (store): Before => {
     const [last] = store?.entries() ?? [];
-    if (active === null) {
-      return { number: last?.number ?? null, held: last?.held ?? [], unrecorded: null };
-    }
+    const number = last?.number ?? null;
+    if (active === null) return { active, number, known: last ?? null, unrecorded: null };
     const known = entryOf(store, active);
     const isKept = store?.has(active.fileDigest) === true;
     if (known !== null && isKept) {
-      return { number: known.number, held: known.held, unrecorded: null };
+      return { active, number: known.number, known, unrecorded: null };
     }
     const entry = {
       ...stateFields(dataPlane, active),
@@ -143,49 +202,78 @@ function lookBefore(dataPlane: Recorded): Before {
       held: [],
     } as const;
     const unrecorded = { entry, packed: active.packed() };
-    return { number: last?.number ?? null, held: [], unrecorded };
+    return { active, number, known: null, unrecorded };
   });
 }
 
 function write(
   dataPlane: Recorded,
-  { kind, author, to, held }: Cause,
-  { number, held: heldBefore, unrecorded }: Before,
-  { difference }: Pick<ChangeResult, "difference">,
-): void {
+  { kind, author, to, held, unlessConfirmed = [] }: Cause,
+  { active: activeBefore, number, known, unrecorded }: Before,
+  difference: ChangeSummary | null,
+): Entry | null {
   const active = snapshotIfReadable(dataPlane);
   if (active === null && !isHostsNetns(dataPlane.netnsInode)) {
     removeRuntimeHistory(dataPlane.netnsInode);
-    return;
+    return null;
   }
   const store = HistoryStore.make(dataPlane);
   try {
-    let before = number;
-    if (unrecorded !== null) {
-      const { packed, entry } = unrecorded;
-      before = store.add({ ...entry, before }, () => packed).number;
-    }
+    const before =
+      unrecorded === null
+        ? number
+        : store.add({ ...unrecorded.entry, before: number }, () => unrecorded.packed).number;
     const [last] = store.entries();
     // After a boot, the same rules are the last change still.
-    if (last !== undefined && isOf(last, active) && kind !== "rollback") return;
-    store.add(
+    if (last !== undefined && isOf(last, active) && !isOfItself[kind]) return null;
+    const until = active?.pending?.until;
+    const backTo = activeBefore === null ? null : before;
+    const wait =
+      until === undefined
+        ? null
+        : activeBefore?.pending
+          ? waitAfter(known)
+          : newWait(until, backTo, unlessConfirmed);
+    const back = kind === "back" && known?.wait ? wayBack(store, known, known.wait) : null;
+    return store.add(
       {
         ...stateFields(dataPlane, active),
         time: new Date().toISOString(),
         cause: kind,
         author,
         before,
-        to: to ?? null,
-        difference,
-        held: held ?? (isBesideFile[kind] ? heldBefore : []),
+        to: back?.target?.number ?? to ?? null,
+        difference: back === null ? difference : back.difference,
+        held: back?.held ?? held ?? (isBesideFile[kind] ? (known?.held ?? []) : []),
+        ...(wait !== null && { wait }),
       },
       () => active?.packed() ?? new Uint8Array(0),
-      kind === "rollback",
+      kind === "rollback" || back !== null || wait !== null,
     );
   } finally {
     store.close();
   }
 }
+
+/** Returns how a change goes back; `to` is the entry of the rules before it. */
+function newWait(until: string, to: number | null, texts: readonly UnheldText[]): Wait {
+  // Without rules to stay with, a text is not turned away.
+  const held = to === null ? [] : texts.map((text) => ({ ...text, to }));
+  return { until, to, change: null, held };
+}
+
+/** Returns the wait after another change meanwhile, such as `ilm off`. */
+function waitAfter(known: Entry | null): Wait | null {
+  if (known?.wait === undefined) return null;
+  return { ...known.wait, change: known.wait.change ?? known.number };
+}
+
+/** Causes that are told also where the last entry has the same rules. */
+const isOfItself: Readonly<Partial<Record<Cause["kind"], true>>> = {
+  rollback: true,
+  confirm: true,
+  back: true,
+};
 
 type StateFields = Pick<
   Entry,
@@ -203,6 +291,14 @@ function stateFields({ netnsCookie }: Place, active: Snapshot | null): StateFiel
     digest: active?.digest ?? null,
     rules: active === null ? null : keptRules(active),
   };
+}
+
+/** Returns the state that an entry tells of, where nothing is active. */
+function stateOf({ netnsCookie }: Place, store: HistoryStore, entry: Entry): StateFields {
+  const { appliedAt, format, mappings, off, digest, rules } = entry;
+  const isKept = rules !== null && store.has(rules.fileDigest);
+  const kept = { rules: isKept ? rules : null, generation: null, netns: netnsCookie };
+  return { appliedAt, format, mappings, off, digest, ...kept };
 }
 
 function keptRules({

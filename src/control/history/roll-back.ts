@@ -7,16 +7,41 @@ import { IlmError } from "../../errors.js";
 import { bootSeconds, secondOf, thisBoot } from "../../kernel/boot-time.js";
 import type { Mapping } from "../../model/mapping.js";
 import type { ActiveRules } from "../../model/rules.js";
-import { withoutEnded, type RollbackChange } from "../../rules/change.js";
-import type { Entry, HeldText, KeptRules } from "./entry.js";
+import {
+  withoutEnded,
+  type Change,
+  type DecisionChange,
+  type RollbackChange,
+} from "../../rules/change.js";
+import type { Entry, KeptRules, UnheldText } from "./entry.js";
 import { entryOf, readable, type Cause, type Recorded } from "./record.js";
 import { HistoryStore } from "./store.js";
+import { unrecordedEnd } from "./wait.js";
 
 /** What a rollback leads to. */
 export interface Target {
   readonly entry: Entry;
   readonly rules: ActiveRules;
   readonly off: boolean;
+}
+
+/**
+ * While a change waits for its confirmation, a rollback to the rules that it goes back to takes it
+ * back. Returns the number of that change's entry, or null when there were no rules before; returns
+ * undefined when the rollback is another one.
+ */
+export function findWayBack(dataPlane: Recorded, number: number | null): number | null | undefined {
+  const active = dataPlane.snapshot();
+  if (active === null || active.pending === null) return undefined;
+  const wait = HistoryStore.read(dataPlane, (store) => entryOf(store, active)?.wait);
+  if (number === null) return wait?.to ?? null;
+  return wait?.to === number ? number : undefined;
+}
+
+/** Turns a rollback into taking a change back that waits, where that is the same. */
+export function asDecision<C extends Change>(dataPlane: Recorded, change: C): C | DecisionChange {
+  const takesBack = change.kind === "rollback" && findWayBack(dataPlane, change.to) !== undefined;
+  return takesBack ? { kind: "back" } : change;
 }
 
 /**
@@ -41,13 +66,31 @@ function nothing(message: string, remedy = "`ilm history` lists the changes."): 
 }
 
 function numberBefore(store: HistoryStore, active: Snapshot | null): number {
+  const end = unrecordedEnd(store, active);
+  if (end !== null && !end.confirmed && active !== null) throw wentBack(end.at);
   const [last] = store.entries();
-  const current = active === null ? last : (entryOf(store, active) ?? undefined);
+  let current = active === null ? last : (entryOf(store, active) ?? undefined);
   // What is active came after all of the history: the last entry is what was before.
   if (current === undefined && last !== undefined) return last.number;
+  // That a change was kept is no change.
+  while (current?.cause === "confirm" && current.before !== null) {
+    current = store.entry(current.before) ?? undefined;
+  }
+  if (current?.cause === "back" || current?.cause === "unconfirmed") {
+    if (active === null) return current.number;
+    throw wentBack(current.time);
+  }
   const before = current?.before ?? null;
   if (before !== null) return before;
   throw nothing("before the last change, nothing was active");
+}
+
+/** Returns the error for whoever takes back what has gone back already. */
+function wentBack(at: string): IlmError {
+  return nothing(
+    `the last change went back at ${at}: the rules before it are active already`,
+    "`ilm rollback NUMBER` returns to any of the changes that `ilm history` lists.",
+  );
 }
 
 /**
@@ -145,16 +188,24 @@ export function applyTarget(
 async function textsToHold(
   active: Snapshot | null,
   { rules: { sources, file } }: Target,
-): Promise<readonly Omit<HeldText, "to">[]> {
+): Promise<readonly UnheldText[]> {
   if (active?.rules.file === file) return [];
   const all = [active?.rules.sources ?? [], sources].filter((paths) => paths.length > 0);
   const known = new Map(all.map((paths) => [JSON.stringify(paths), paths]));
-  const held: Omit<HeldText, "to">[] = [];
+  const held: UnheldText[] = [];
   for (const paths of known.values()) {
     const digest = await digestOfTexts(paths);
     if (digest !== null) held.push({ sources: paths, digest });
   }
   return held;
+}
+
+/** Returns the texts that are turned away unless a change is confirmed: those that it came from. */
+export async function textsToConfirm(change: Change): Promise<readonly UnheldText[]> {
+  if (change.kind !== "apply" || change.confirmSeconds === undefined) return [];
+  const { sources } = change;
+  const digest = sources.length === 0 ? null : await digestOfTexts(sources);
+  return digest === null ? [] : [{ sources, digest }];
 }
 
 /** Digests what the files have now; null when they cannot be read. */

@@ -21,7 +21,7 @@ import { PermitNumbers, findAccounts } from "./permits.js";
 import { policyEntries, rewriteEntries } from "./policies.js";
 import type { Programs } from "./programs.js";
 import { otherSide } from "./sides.js";
-import { type Loaded, type State, isOff, ownOf } from "./state.js";
+import { type Loaded, type State, isOff } from "./state.js";
 
 /** Returns the change that waits for its confirmation; null when none does, or it has gone back. */
 export function pendingOf(programs: Programs): PendingChange | null {
@@ -47,43 +47,45 @@ export function confirm(state: State): void {
   const { programs } = loaded.generation;
   const { side, off, pending } = programs.active;
   if (pending === null || pending.over) {
-    const at = wentBackAt(programs);
-    settleBack(state);
-    throw nothingToConfirm(at, state.require().generation.number);
+    throw nothingWaits(state, loaded, "Make the change again, and confirm it sooner.");
   }
   programs.activate({ side, off });
   settleDecided(state, loaded);
 }
 
-function nothingToConfirm(wentBack: string | null, generation: number): IlmError {
-  return wentBack === null
+/** Returns the error for whoever decides too late, or about nothing. */
+function nothingWaits(state: State, { generation }: Loaded, remedy: string): IlmError {
+  const at = wentBackAt(generation.programs);
+  settleBack(state);
+  return at === null
     ? new IlmError("NOT_FOUND", "no change waits for a confirmation", {
         remedy: "`ilm apply --confirm SECONDS` makes one that does.",
       })
     : new IlmError(
         "NOT_FOUND",
-        `no change waits for a confirmation: the last one went back at ${wentBack}, and generation ${generation} decides again`,
-        { remedy: "Make the change again, and confirm it sooner." },
+        `no change waits for a confirmation: the last one went back at ${at}, and generation ${generation.number} decides again`,
+        { remedy },
       );
 }
 
 /** Goes back at once (see DataPlane.goBack). */
-export function goBack(state: State): number | null {
+export function goBack(state: State): void {
   state.settle();
-  const loaded = ownOf(state.current());
-  if (loaded === undefined) return null;
+  const loaded = state.require();
   const { programs } = loaded.generation;
-  if (programs.active.pending?.over === false) {
-    if (loaded.beside === null) {
-      throw new IlmError("INCOMPATIBLE", "the rules to go back to are incomplete", {
-        remedy: "Keep these with `ilm confirm`, then apply the ones you want.",
-      });
-    }
-    programs.endWait();
-    // Those that began before count by the rules that are taken back.
-    waitForPrograms();
+  const { pending } = programs.active;
+  if (pending === null || pending.over) {
+    throw nothingWaits(state, loaded, "`ilm status` shows the active rules.");
   }
-  return settleBack(state);
+  if (loaded.beside === null) {
+    throw new IlmError("INCOMPATIBLE", "the rules to go back to are incomplete", {
+      remedy: "Keep these with `ilm confirm`, then apply the ones you want.",
+    });
+  }
+  programs.endWait();
+  // Those that began before count by the rules that are taken back.
+  waitForPrograms();
+  settleBack(state);
 }
 
 /** Tidies up after a change that went back (see DataPlane.settleBack). */

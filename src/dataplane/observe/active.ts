@@ -6,7 +6,7 @@ import { digestOf, digestOfFile, hasFileOf, packMappings } from "../description.
 import { Earlier } from "../earlier.js";
 import { pendingOf, wentBackAt } from "../install/pending.js";
 import { layOver } from "../install/plan.js";
-import { type State, isOff } from "../install/state.js";
+import { type Loaded, type State, isOff } from "../install/state.js";
 import type { Active, KeptText, Snapshot } from "../types.js";
 
 /** Returns the active rules and their state, or null when nothing is loaded. */
@@ -25,9 +25,15 @@ export function activeOf(state: State): Active | null {
     off: isOff(current),
     earlierFormat: current instanceof Earlier ? current.format : null,
     strangerPolicy: current.description.strangerPolicy ?? "report",
-    pending: current instanceof Earlier ? null : pendingOf(current.generation.programs),
-    wentBackAt: current instanceof Earlier ? null : wentBackAt(current.generation.programs),
+    ...waitOf(current),
   };
+}
+
+/** Returns whether the rules wait for their confirmation, or those after them have gone back. */
+function waitOf(current: Loaded | Earlier): Pick<Active, "pending" | "wentBackAt"> {
+  if (current instanceof Earlier) return { pending: null, wentBackAt: null };
+  const { programs } = current.generation;
+  return { pending: pendingOf(programs), wentBackAt: wentBackAt(programs) };
 }
 
 /** Returns the active rules to be kept, or null when nothing is loaded. */
@@ -36,7 +42,7 @@ export function snapshotOf(state: State): Snapshot | null {
   if (current === undefined) return null;
   const { generation, appliedAt, rules } = current.description;
   const format = ILM_ABI_VERSION;
-  const same = { format, generation, appliedAt, off: isOff(current), rules };
+  const same = { format, generation, appliedAt, off: isOff(current), rules, ...waitOf(current) };
   if (current instanceof Earlier) {
     const { file, sources } = rules;
     const fileDigest = digestOfFile(sources, file.read());

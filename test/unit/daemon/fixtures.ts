@@ -315,10 +315,12 @@ export class FakeDataPlane implements DataPlane {
     this.#active = { ...this.#active, pending: null };
   }
 
-  goBack(): number | null {
-    if (this.#active === null || this.#active.pending === null) return null;
+  goBack(): void {
+    if (this.#active === null || this.#active.pending === null) {
+      throw new IlmError("NOT_FOUND", "no change waits for a confirmation");
+    }
     this.over = true;
-    return this.settleBack();
+    this.settleBack();
   }
 
   settleBack(): number | null {
@@ -369,11 +371,12 @@ export class FakeDataPlane implements DataPlane {
 
   snapshot(): Snapshot | null {
     if (this.#active === null) return null;
-    const { generation, appliedAt, off, rules } = this.#active;
+    const { generation, appliedAt, off, rules, pending, wentBackAt } = this.#active;
     const fileDigest = digestOfFile(rules.sources, rules.file.read());
     const digest = digestOf(fileDigest, rules);
     const packed = (): Uint8Array => packMappings(rules.file.read().mappings);
-    return { format: 0, generation, appliedAt, off, rules, fileDigest, digest, packed };
+    const same = { format: 0, generation, appliedAt, off, rules, pending, wentBackAt };
+    return { ...same, fileDigest, digest, packed };
   }
 
   keepText(_: ActiveRules, text: string): void {

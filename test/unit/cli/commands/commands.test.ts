@@ -653,7 +653,7 @@ describe("a change that waits for its confirmation", () => {
   test("is taken back by confirm --back", async () => {
     await waiting();
     expect(await world.text((context) => confirm(context, { back: true }))).toBe(
-      "taken back: generation 1 decides again\n",
+      "taken back: generation 1 is active: 2 mappings\n",
     );
     expect(world.dataPlane.active()?.generation).toBe(1);
     expect(await world.failure((context) => confirm(context, { back: true }))).toMatchObject({
