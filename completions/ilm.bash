@@ -10,7 +10,7 @@ _ilm() {
   fi
   case $previous in
     --netns) mapfile -t COMPREPLY < <(compgen -W "$(ls /run/netns 2>/dev/null)" -- "$current"); return ;;
-    --protocol) COMPREPLY=(); return ;;
+    --protocol) mapfile -t COMPREPLY < <(compgen -W "tcp udp" -- "$current"); return ;;
     --port) COMPREPLY=(); return ;;
     --to) mapfile -t COMPREPLY < <(compgen -W "$(ilm address --names 2>/dev/null)" -- "$current"); return ;;
     --limit) COMPREPLY=(); return ;;
@@ -24,12 +24,12 @@ _ilm() {
     --on) COMPREPLY=(); return ;;
     --from) COMPREPLY=(); return ;;
     --mapping) mapfile -t COMPREPLY < <(compgen -W "$(ilm mappings --names 2>/dev/null)" -- "$current"); return ;;
-    --verdict) COMPREPLY=(); return ;;
+    --verdict) mapfile -t COMPREPLY < <(compgen -W "existing selected missed rejected" -- "$current"); return ;;
     --sample) COMPREPLY=(); return ;;
     --rate) COMPREPLY=(); return ;;
     --count) COMPREPLY=(); return ;;
     --seconds) COMPREPLY=(); return ;;
-    --kind) COMPREPLY=(); return ;;
+    --kind) mapfile -t COMPREPLY < <(compgen -W "wildcard foreign-address mapped-port service-unserved mapping-unserved destination-elsewhere address-missing privilege refused reported" -- "$current"); return ;;
     --against) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     --label) COMPREPLY=(); return ;;
     --readers) COMPREPLY=(); return ;;
@@ -89,10 +89,11 @@ _ilm() {
     esac
   done
   case $command in
-    "") words="status mappings wait history export listeners flows metrics explain monitor audit doctor address hosts check diff import run apply adopt reload add remove drain undrain rollback confirm off on unload demo schema completion -V --version --json --netns --wide --no-color -h --help" ;;
+    "") words="status mappings wait history export listeners flows metrics explain monitor audit doctor address hosts check diff import run apply adopt reload add remove drain undrain rollback confirm off on unload demo schema completion help -V --version --json --netns --wide --no-color -h --help" ;;
+    help) words="status mappings wait history export listeners flows metrics explain monitor audit doctor address hosts check diff import run apply adopt reload add remove drain undrain rollback confirm off on unload demo schema completion" ;;
     status) words="--check -V --version --json --netns --wide --no-color -h --help" ;;
     mappings) words="--protocol --port --to --limit --down --added --connections --names -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm mappings --names 2>/dev/null)"; } ;;
-    wait) words="--timeout -V --version --json --netns --wide --no-color -h --help" ;;
+    wait) words="--timeout -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm mappings --names 2>/dev/null; ilm address --names 2>/dev/null)"; } ;;
     history) words="--limit -V --version --json --netns --wide --no-color -h --help" ;;
     export) words="--file-only --runtime --ndjson -V --version --json --netns --wide --no-color -h --help" ;;
     listeners) words="--mapped --limit -V --version --json --netns --wide --no-color -h --help" ;;
@@ -113,8 +114,8 @@ _ilm() {
     reload) words="--timing -V --version --json --netns --wide --no-color -h --help" ;;
     add) words="--replace --for --dry-run --confirm --wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
     remove) words="--dry-run --confirm --wait --timing -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm mappings --added --names 2>/dev/null)"; } ;;
-    drain) words="--force --until-idle --timeout --wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
-    undrain) words="--wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
+    drain) words="--force --until-idle --timeout --wait --timing -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm address --names 2>/dev/null)"; } ;;
+    undrain) words="--wait --timing -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm drain 2>/dev/null | awk NF==1)"; } ;;
     rollback) words="--dry-run --wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
     confirm) words="--back --wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
     off) words="--wait --timing -V --version --json --netns --wide --no-color -h --help" ;;

@@ -37,6 +37,7 @@ _ilm() {
     'demo:show ilm at work in private network namespaces with sample daemons'
     'schema:print the JSON Schema of the configuration, for editors'
     'completion:print a completion script for a shell'
+    'help:show help for a command'
   )
   _arguments -C '(-V --version)-V[show the version]' \
     '(-V --version)--version[show the version]' \
@@ -62,7 +63,7 @@ _ilm() {
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
         mappings)
-          _arguments '--protocol[only mappings for tcp, or for udp]:PROTOCOL: ' \
+          _arguments '--protocol[only mappings for tcp, or for udp]:PROTOCOL:(tcp udp)' \
             '--port[only mappings for this port]:PORT: ' \
             '--to[only mappings that lead there: an address or a service, with or without a port]:DESTINATION:{ compadd -- ${(f)"$(ilm address --names 2>/dev/null)"} }' \
             '--limit[show at most this many, from the first]:NUMBER: ' \
@@ -89,7 +90,7 @@ _ilm() {
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
-            '*:mappings or services: ' ;;
+            '*:mappings or services:{ compadd -- ${(f)"$(ilm mappings --names 2>/dev/null; ilm address --names 2>/dev/null)"} }' ;;
         history)
           _arguments '--limit[show at most this many changes (default: 20)]:NUMBER: ' \
             '(-V --version)-V[show the version]' \
@@ -162,12 +163,12 @@ _ilm() {
             ':tcp or udp, or - for a list on standard input:(tcp udp -)' \
             ':what the client dials\: 203.0.113.5\:443 or [2001\:db8\:\:5]\:443: ' ;;
         monitor)
-          _arguments '--protocol[only decisions for tcp, or for udp]:PROTOCOL: ' \
+          _arguments '--protocol[only decisions for tcp, or for udp]:PROTOCOL:(tcp udp)' \
             '--on[only what was dialled at this address, or inside this prefix]:PREFIX: ' \
             '--port[only what was dialled at this port, or in this range]:PORT: ' \
             '--from[only clients with this address, or inside this prefix]:PREFIX: ' \
             '--mapping[only decisions of the mappings with these names]:MAPPING...:{ compadd -- ${(f)"$(ilm mappings --names 2>/dev/null)"} }' \
-            '--verdict[only decisions that came to this]:VERDICT...: ' \
+            '--verdict[only decisions that came to this]:VERDICT...:(existing selected missed rejected)' \
             '--sample[show one of N of these decisions, chosen at random]:N: ' \
             '--rate[show at most this many a second (default: 2000)]:N: ' \
             '--count[end after this many decisions]:N: ' \
@@ -182,7 +183,7 @@ _ilm() {
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
         audit)
-          _arguments '--kind[only findings of these kinds]:KIND...: ' \
+          _arguments '--kind[only findings of these kinds]:KIND...:(wildcard foreign-address mapped-port service-unserved mapping-unserved destination-elsewhere address-missing privilege refused reported)' \
             '--limit[show at most this many, from the first]:NUMBER: ' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
@@ -267,8 +268,8 @@ _ilm() {
         run)
           _arguments '*-f[configuration: a file, or a folder of files; several are read as one]:FILE:_files' \
             '*--file[configuration: a file, or a folder of files; several are read as one]:FILE:_files' \
-            '--readers[members of this group may read over the API: `ilm status`, `ilm mappings`, /metrics]:GROUP: ' \
-            '--writers[members of this group may read and change over the API: also `ilm apply`, add, remove, off, on and unload]:GROUP: ' \
+            '--readers[members of this group may read over the API: `ilm status`, `ilm mappings`, metrics and events]:GROUP: ' \
+            '--writers[members of this group may read and change over the API: also `ilm apply`, add, remove, drain, off, on and unload]:GROUP: ' \
             '--keep[capabilities to keep as well, separated by commas; `all` gives up none]:CAPABILITIES: ' \
             '--metrics[serve /metrics over HTTP there, e.g. 127.0.0.1:9465 or \[::1\]:9465, to whoever can reach it; may be given several times]:ADDRESS:PORT: ' \
             '--metrics-limit[with more mappings than this, the metrics have totals instead of series for each (default: 10000)]:NUMBER: ' \
@@ -376,7 +377,7 @@ _ilm() {
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
-            '*:an address or a service, with or without the daemon'\''s port, perhaps with the protocol in front\: web, web\:8080, 127.0.1.10\:80, udp\:web: ' ;;
+            '*:an address or a service, with or without the daemon'\''s port, perhaps with the protocol in front\: web, web\:8080, 127.0.1.10\:80, udp\:web:{ compadd -- ${(f)"$(ilm address --names 2>/dev/null)"} }' ;;
         undrain)
           _arguments '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
             '--timing[show how long each step took (always included in --json)]' \
@@ -388,7 +389,7 @@ _ilm() {
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
-            '*:as `ilm drain` lists it: ' ;;
+            '*:as `ilm drain` lists it:{ compadd -- ${(f)"$(ilm drain 2>/dev/null | awk NF==1)"} }' ;;
         rollback)
           _arguments '--dry-run[change nothing: show what would change, as `ilm diff` does, or why it would fail]' \
             '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
@@ -476,6 +477,7 @@ _ilm() {
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
             ':the shell:(bash zsh fish)' ;;
+        help) _describe command commands ;;
       esac ;;
   esac
 }

@@ -1,5 +1,10 @@
 /** Renders completion scripts for shells from the parser's own definitions. Pure. */
-import type { ArgumentReference, CommandReference, OptionReference } from "./reference.js";
+import {
+  helpCommand,
+  type ArgumentReference,
+  type CommandReference,
+  type OptionReference,
+} from "./reference.js";
 
 export const shells = ["bash", "zsh", "fish"] as const;
 export type Shell = (typeof shells)[number];
@@ -25,6 +30,7 @@ const help: OptionReference = {
   short: "-h",
   long: "--help",
   value: null,
+  choices: [],
   isRepeated: false,
   description: "show help",
 };
@@ -39,7 +45,16 @@ function flagsOf(options: readonly OptionReference[]): string[] {
 }
 
 /** What completes a value or operand, judged by its name in the help. */
-type Source = "file" | "netns" | "interface" | "mapping" | "added" | "service" | "none";
+type Source =
+  | "file"
+  | "netns"
+  | "interface"
+  | "mapping"
+  | "added"
+  | "service"
+  | "waited"
+  | "drained"
+  | "none";
 
 /** The commands that print what completes, one on a line. They print nothing where they cannot. */
 const printing: Partial<Record<Source, string>> = {
@@ -48,6 +63,9 @@ const printing: Partial<Record<Source, string>> = {
   mapping: "ilm mappings --names 2>/dev/null",
   added: "ilm mappings --added --names 2>/dev/null",
   service: "ilm address --names 2>/dev/null",
+  waited: "ilm mappings --names 2>/dev/null; ilm address --names 2>/dev/null",
+  // What is no destination is a sentence.
+  drained: "ilm drain 2>/dev/null | awk NF==1",
 };
 
 function sourceOf(valueName: string): Source {
@@ -66,15 +84,20 @@ function choicesOf(command: CommandReference): readonly string[] {
 /** What the names in a command's operands are of. */
 const namesIn: Readonly<Record<string, Source>> = {
   mappings: "mapping",
+  wait: "waited",
   remove: "added",
   address: "service",
   adopt: "service",
+  drain: "service",
+  undrain: "drained",
 };
 
 function operandOf({ name, arguments: all }: CommandReference): Source {
   const terms = all.map(({ term }) => term.replace(/[^A-Z]/g, ""));
   if (terms.includes("FILE")) return "file";
-  return terms.includes("NAME") ? (namesIn[name] ?? "none") : "none";
+  return terms.includes("NAME") || terms.includes("DESTINATION")
+    ? (namesIn[name] ?? "none")
+    : "none";
 }
 
 function bash(program: CommandReference): string {
@@ -97,7 +120,7 @@ _ilm() {
     before=\${whole%"\${whole##*:}"} current=$whole
   fi
   case $previous in
-${withValue.map(({ flags, source }) => `    ${flags.join("|")}) ${bashValue(source)}; return ;;`).join("\n")}
+${withValue.map((option) => `    ${option.flags.join("|")}) ${bashValue(option)}; return ;;`).join("\n")}
   esac
   for ((index = 1; index < COMP_CWORD; index++)); do
     case \${COMP_WORDS[index]} in
@@ -107,7 +130,8 @@ ${withValue.map(({ flags }) => `      ${flags.join("|")}) index=$((index + 1)) ;
     esac
   done
   case $command in
-    "") words="${[...names, ...flagsOf(optionsOf(program, null))].join(" ")}" ;;
+    "") words="${[...names, helpCommand, ...flagsOf(optionsOf(program, null))].join(" ")}" ;;
+    ${helpCommand}) words="${names.join(" ")}" ;;
 ${cases.join("\n")}
     *) words="" ;;
   esac
@@ -121,6 +145,7 @@ complete -F _ilm ilm
 interface Valued {
   readonly flags: readonly string[];
   readonly source: Source;
+  readonly choices: readonly string[];
 }
 
 /** Returns the options that take a value, each once although several commands have it. */
@@ -128,12 +153,16 @@ function valued(program: CommandReference): Valued[] {
   const found = new Map<string, Valued>();
   for (const option of [program, ...program.commands].flatMap((command) => command.options)) {
     if (option.value === null) continue;
-    found.set(option.flags, { flags: flagsOf([option]), source: sourceOf(option.value) });
+    const { choices } = option;
+    found.set(option.flags, { flags: flagsOf([option]), source: sourceOf(option.value), choices });
   }
   return [...found.values()];
 }
 
-function bashValue(source: Source): string {
+function bashValue({ source, choices }: Valued): string {
+  if (choices.length > 0) {
+    return `mapfile -t COMPREPLY < <(compgen -W "${choices.join(" ")}" -- "$current")`;
+  }
   if (source === "file") return bashFiles;
   const command = printing[source];
   if (command === undefined) return "COMPREPLY=()";
@@ -147,9 +176,10 @@ function bashOperand(source: Source): string {
 }
 
 function zsh(program: CommandReference): string {
-  const commands = program.commands.map(
-    (command) => `    ${zshQuote(`${command.name}:${command.summary}`)}`,
-  );
+  const commands = [
+    ...program.commands,
+    { name: helpCommand, summary: "show help for a command" },
+  ].map(({ name, summary }) => `    ${zshQuote(`${name}:${summary}`)}`);
   const cases = program.commands.map((command) => {
     const lines = [
       ...optionsOf(program, command).flatMap(zshOption),
@@ -172,6 +202,7 @@ ${commands.join("\n")}
     argument)
       case $line[1] in
 ${cases.join("\n")}
+        ${helpCommand}) _describe command commands ;;
       esac ;;
   esac
 }
@@ -180,18 +211,22 @@ if [ "$funcstack[1]" = "_ilm" ]; then _ilm "$@"; else compdef _ilm ilm; fi
 }
 
 function zshOption(option: OptionReference): string[] {
-  const { value, description, isRepeated } = option;
+  const { value, choices, description, isRepeated } = option;
   const text = `[${description.replace(/[[\]]/g, "\\$&")}]`;
-  const rest = value === null ? text : `${text}:${value}:${zshAction(sourceOf(value))}`;
+  const rest = value === null ? text : `${text}:${value}:${zshValues(choices, sourceOf(value))}`;
   const flags = flagsOf([option]);
   const apart = isRepeated ? "*" : flags.length > 1 ? `(${flags.join(" ")})` : "";
   return flags.map((flag) => zshQuote(`${apart}${flag}${rest}`));
 }
 
 function zshArgument({ term, description, choices }: ArgumentReference, source: Source): string {
-  const action = choices.length === 0 ? zshAction(source) : `(${choices.join(" ")})`;
+  const action = zshValues(choices, source);
   const place = term.includes("...") ? "*" : "";
   return zshQuote(`${place}:${description.replaceAll(":", "\\:")}:${action}`);
+}
+
+function zshValues(choices: readonly string[], source: Source): string {
+  return choices.length === 0 ? zshAction(source) : `(${choices.join(" ")})`;
 }
 
 function zshAction(source: Source): string {
@@ -214,9 +249,12 @@ function zshQuote(text: string): string {
 }
 
 function fish(program: CommandReference): string {
+  const names = program.commands.map(({ name }) => name).join(" ");
   const lines = [
     '# fish completion for ilm; made by "ilm completion fish"',
     "complete -c ilm -f",
+    `complete -c ilm -n __fish_use_subcommand -a ${helpCommand} -d 'show help for a command'`,
+    `complete -c ilm -n '__fish_seen_subcommand_from ${helpCommand}' -a '${names}'`,
     ...optionsOf(program, null).map((option) => fishOption(option, "")),
   ];
   for (const command of program.commands) {
@@ -233,12 +271,14 @@ function fish(program: CommandReference): string {
   return `${lines.join("\n")}\n`;
 }
 
-function fishOption({ short, long, value, description }: OptionReference, when: string): string {
+function fishOption(option: OptionReference, when: string): string {
+  const { short, long, value, choices, description } = option;
   const flags = [
     short === null ? "" : ` -s ${short.slice(1)}`,
     long === null ? "" : ` -l ${long.slice(2)}`,
   ].join("");
-  const operand = value === null ? "" : ` -r${fishAction(sourceOf(value))}`;
+  const values = choices.length === 0 ? null : ` -a '${choices.join(" ")}'`;
+  const operand = value === null ? "" : ` -r${values ?? fishAction(sourceOf(value))}`;
   return `complete -c ilm${when}${flags}${operand} -d ${fishQuote(description)}`;
 }
 

@@ -9,13 +9,13 @@ import { definer, groups, type Define, type Execute } from "./define.js";
 import { defineNouns } from "./define-nouns.js";
 import { defineVerbs } from "./define-verbs.js";
 import type { DemoOptions } from "../commands/demo.js";
-import { supplement } from "./reference.js";
+import { helpCommand, supplement } from "./reference.js";
 
 export const exitStatuses: readonly (readonly [ExitStatus, string])[] = [
   [ExitStatus.done, "done"],
   [
     ExitStatus.failed,
-    "failed; or found what it looks for (audit, diff, doctor), left something out (import), waited in vain (wait), or not all is well (status --check)",
+    "failed; or found what it looks for (audit, diff, doctor), left something out (import), waited in vain (wait, drain), not as expected (explain), or not all is well (status --check)",
   ],
   [ExitStatus.usage, "the command line is wrong"],
   [ExitStatus.configuration, "the configuration is wrong; nothing was changed"],
@@ -29,7 +29,8 @@ export function buildProgram(execute: Execute): Command {
     )
     .version(version, "-V, --version", "show the version")
     .helpOption("-h, --help", "show help")
-    .helpCommand("help [COMMAND]", "show help for a command")
+    .commandsGroup(groups.more)
+    .helpCommand(`${helpCommand} [COMMAND]`, "show help for a command")
     .addOption(new Option("--json", "print JSON, on standard output alone"))
     .addOption(
       new Option(
@@ -39,7 +40,6 @@ export function buildProgram(execute: Execute): Command {
     )
     .addOption(new Option("--wide", "do not fit tables into the terminal"))
     .addOption(new Option("--no-color", "no colours; NO_COLOR in the environment does the same"))
-    .commandsGroup(groups.more)
     .showSuggestionAfterError(false)
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false });
   supplement(program, [

@@ -12,6 +12,8 @@ export interface OptionReference {
   readonly long: string | null;
   /** The name of the option's value; null when it takes none. */
   readonly value: string | null;
+  /** The values that it takes; empty where there are too many to list. */
+  readonly choices: readonly string[];
   readonly description: string;
   /** True when it may be given several times. */
   readonly isRepeated: boolean;
@@ -41,6 +43,9 @@ export interface CommandReference {
   readonly examples: readonly Example[];
   readonly commands: readonly CommandReference[];
 }
+
+/** The command for help, which the parser does not list among the others. */
+export const helpCommand = "help";
 
 /** Holds the examples, for which the parser's own definitions have no place. */
 const examplesOf = new WeakMap<Command, readonly Example[]>();
@@ -79,6 +84,7 @@ function describeOption(option: Option): OptionReference {
     short: option.short ?? null,
     long: option.long ?? null,
     value: /[<[]([^\]>]+)[\]>]/.exec(option.flags)?.[1] ?? null,
+    choices: option.argChoices ?? [],
     description: option.description,
     isRepeated: option.parseArg === collect,
   };

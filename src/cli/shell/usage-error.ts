@@ -2,7 +2,8 @@
 import { type Command, CommanderError } from "commander";
 import { nearest } from "../../config/suggest.js";
 import { asSentence, IlmError } from "../../errors.js";
-import { meantBy, meantByOption } from "./other-words.js";
+import { helpCommand } from "./reference.js";
+import { knowBefore, meantBy, meantByOption } from "./other-words.js";
 
 /** Nobody is led by a typing error to what removes everything. */
 const neverSuggested: readonly string[] = ["unload"];
@@ -17,10 +18,14 @@ export function translateParserError(error: unknown, program: Command): unknown 
   if (error.exitCode === 0) return null;
   const command = program.commands.find((one) => one.name() === program.args[0]) ?? program;
   const see = `See \`${command === program ? "ilm" : `ilm ${command.name()}`} --help\`.`;
-  if (error.code === "commander.help") {
+  const [first = "", about] = program.args;
+  if (error.code === "commander.help" && (first !== helpCommand || about === undefined)) {
     return new IlmError("USAGE", "no command was given", { remedy: see });
   }
-  const [message = ""] = error.message.replace(/^error: /, "").split("\n");
+  const [message = ""] =
+    error.code === "commander.help"
+      ? [`unknown command '${about}'`]
+      : error.message.replace(/^error: /, "").split("\n");
   const remedy = remedyFor(message, program, command);
   return new IlmError("USAGE", message, { remedy: remedy === null ? see : `${remedy} ${see}` });
 }
@@ -43,12 +48,12 @@ function remedyFor(message: string, program: Command, command: Command): string 
   const options = [...command.options, ...program.options];
   const flags = options.flatMap(({ long }) => long ?? []);
   const near = didYouMean(nearest(option, flags), flags);
-  return near ?? meantByOption(option);
+  return near ?? meantByOption(option, command.name());
 }
 
 function didYouMean(found: string | null, among: readonly string[]): string | null {
   if (found === null || neverSuggested.includes(found) || !among.includes(found)) return null;
-  return `Did you mean ${found}?`;
+  return knowBefore(found) ?? `Did you mean ${found}?`;
 }
 
 /**

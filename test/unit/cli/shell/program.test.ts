@@ -7,6 +7,7 @@ import { renderCompletion, shells } from "../../../../src/cli/shell/completions.
 import type { GlobalOptions } from "../../../../src/cli/shell/context.js";
 import { buildProgram } from "../../../../src/cli/shell/program.js";
 import { describeCommands } from "../../../../src/cli/shell/reference.js";
+import { knownWords } from "../../../../src/cli/shell/other-words.js";
 import { translateParserError } from "../../../../src/cli/shell/usage-error.js";
 import { IlmError } from "../../../../src/errors.js";
 
@@ -99,7 +100,13 @@ describe("refused as a wrong command line is", () => {
     ["validate", ["validate"], "validate", "`ilm check"],
     ["test", ["test"], "test", "`ilm check"],
     ["rm", ["rm", "x"], "rm", "`ilm remove"],
+    ["help for no command of ours, with what was meant", ["help", "stauts"], "stauts", "status"],
+    ["help for a word of other programs", ["help", "ls"], "ls", "`ilm mappings`"],
+    ["a file where none is read", ["status", "-f", "x"], "-f", "`ilm check -f FILE`"],
+    ["a word in capitals", ["LIST"], "LIST", "`ilm mappings`"],
     ["--dry-run where it is none", ["run", "--dry-run"], "--dry-run", "`ilm diff`"],
+    ["a slip near off, with what that does", ["offf"], "offf", "switches the mappings off"],
+    ["a slip near adopt, with its dry run", ["adapt"], "adapt", "`ilm adopt --dry-run`"],
     ["an operand too few", ["explain"], "PROTOCOL", "--help"],
     ["no mapping to add", ["add"], "MAPPING", "--help"],
     ["a choice that is none", ["explain", "sctp", "1.2.3.4:5"], "sctp", "--help"],
@@ -114,6 +121,37 @@ describe("refused as a wrong command line is", () => {
     expect((error as IlmError).remedy).toContain(remedy);
   });
 });
+
+describe("a word of other programs", () => {
+  test.each(knownWords)("%s leads to commands and options that there are", async (word) => {
+    const { error } = await parse(word);
+    const { remedy = "" } = error as IlmError;
+    const [answer = ""] = remedy.split(" See `");
+    const shown = [...answer.matchAll(/`ilm ([^`]*)`/g)].map(([, text = ""]) => text.split(" "));
+    expect(shown.length).toBeGreaterThan(0);
+    for (const [name = "", ...rest] of shown) {
+      const command = reference.commands.find((one) => one.name === name);
+      expect([...names, "help", "--version"]).toContain(name);
+      const flags = command?.options.flatMap(({ flags: text }) => text.split(/[ ,]+/)) ?? [];
+      expect(flags).toEqual(
+        expect.arrayContaining(rest.filter((argument) => argument.startsWith("-"))),
+      );
+    }
+    expect(answer).not.toContain("unload");
+  });
+
+  test("is no command of ours, which would be run", () => {
+    expect(knownWords.filter((word) => names.includes(word))).toEqual([]);
+  });
+});
+
+test.each(["unload", "off", "on", "drain", "confirm"])(
+  "%s --dry-run is not led to what diff shows of a file",
+  async (name) => {
+    const { error } = await parse(name, "--dry-run");
+    expect((error as IlmError).remedy).toBe(`See \`ilm ${name} --help\`.`);
+  },
+);
 
 test.each(["reloads", "unloaded", "unlaod", "unload1", "load", "upload", "unset"])(
   "%s leads nobody to unload",
@@ -141,14 +179,16 @@ describe("completions", () => {
     }
   });
 
-  const complete = (line: string): string[] => {
+  const complete = (line: string, idle = ""): string[] => {
     // As bash splits them, with its usual COMP_WORDBREAKS.
     const words = line.split(" ").flatMap((word) => word.split(/(?<=:)|(?=:)/));
     const script = `${renderCompletion("bash", reference)}
+      IDLE=${idle}
       ilm() { case "$*" in
         "mappings --names") printf '%s\\n' site tcp:8080 tcp:8081 ;;
         "mappings --added --names") printf '%s\\n' tcp:8080 ;;
         "address --names") printf '%s\\n' web ;;
+        drain) if [[ -n $IDLE ]]; then echo nothing is drained; else echo web:8080; fi ;;
       esac; }
       compopt() { :; }
       COMP_LINE='${line}'; COMP_POINT=${line.length}
@@ -166,6 +206,10 @@ describe("completions", () => {
     expect(complete("ilm status --f")).toEqual([]);
     expect(complete("ilm completion f")).toEqual(["fish"]);
     expect(complete("ilm monitor --count ")).toEqual([]);
+    expect(complete("ilm mappings --protocol ")).toEqual(["tcp", "udp"]);
+    expect(complete("ilm monitor --verdict mis")).toEqual(["missed"]);
+    expect(complete("ilm help expl")).toEqual(["explain"]);
+    expect(complete("ilm hel")).toEqual(["help"]);
   });
 
   test("in bash complete names of mappings and services, and files", () => {
@@ -175,6 +219,11 @@ describe("completions", () => {
     expect(complete("ilm remove tcp:8")).toEqual(["8080"]);
     expect(complete("ilm address w")).toEqual(["web"]);
     expect(complete("ilm mappings --to w")).toEqual(["web"]);
+    expect(complete("ilm wait ")).toEqual(expect.arrayContaining(["site", "web"]));
+    expect(complete("ilm drain w")).toEqual(["web"]);
+    expect(complete("ilm undrain w")).toEqual(["web:8080"]);
+    expect(complete("ilm undrain w", "1")).toEqual([]);
+    expect(complete("ilm undrain i", "1")).toEqual([]);
     expect(complete("ilm import nft package.j")).toEqual(["package.json"]);
     expect(complete("ilm apply -f READ")).toEqual(["README.md"]);
     expect(complete("ilm add ")).not.toContain("web");
