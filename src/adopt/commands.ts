@@ -64,16 +64,29 @@ export interface StepOptions {
 export function planSteps({ services }: Plan, options: StepOptions): string[] {
   const from = options.way === "adopt" ? "wildcard" : "private";
   return services
-    .filter(({ place }) => place === from)
+    .filter((service) => service.place === from && isRestartable(service))
     .map((service) => `${service.name}: ${serviceStep(service, options)}`);
 }
 
-function serviceStep({ name, restart, isSsh }: AdoptedService, options: StepOptions): string {
-  const commands = restartCommands(restart).map(commandText);
-  if (commands.length === 0) {
-    return `not moved, as no command is known that restarts it; give one: --restart ${name}=COMMAND`;
-  }
-  const restarted = commands.join(" && ");
+/** Returns who would be moved if it were known how to restart them, each with what to do. */
+export function planStuck({ services }: Plan, { way }: Pick<StepOptions, "way">): string[] {
+  const from = way === "adopt" ? "wildcard" : "private";
+  return services
+    .filter((service) => service.place === from && !isRestartable(service))
+    .map(({ name }) => `${name}: ${noRestart(name)}`);
+}
+
+/** Says what is missing where a service cannot be restarted. */
+export function noRestart(name: string): string {
+  return `no command is known that restarts it; give one: --restart ${name}=COMMAND`;
+}
+
+function isRestartable({ restart }: AdoptedService): boolean {
+  return restartCommands(restart).length > 0;
+}
+
+function serviceStep({ restart, isSsh }: AdoptedService, options: StepOptions): string {
+  const restarted = restartCommands(restart).map(commandText).join(" && ");
   return isSsh
     ? `start a second sshd on port ${options.spareSshPort}; ${restarted}; end the second sshd after a new login`
     : restarted;

@@ -9,7 +9,7 @@ import type { Address } from "../model/address.js";
 import type { Outcome } from "../model/adopt.js";
 import type { Listener } from "../model/listener.js";
 import { portState } from "../kernel/tcp-state.js";
-import { commandText, restartCommands, reverse } from "./commands.js";
+import { commandText, noRestart, restartCommands, reverse } from "./commands.js";
 import type { Facts } from "./facts.js";
 import { astrayPorts, missingPorts } from "./home.js";
 import { isOf, ownerOf, type AdoptedPort, type AdoptedService } from "./service.js";
@@ -153,7 +153,7 @@ export class Mover {
       return {
         name,
         outcome: "not restarted",
-        message: `no command is known that restarts it; give one: --restart ${name}=COMMAND`,
+        message: noRestart(name),
         cut: 0,
       };
     }

@@ -12,6 +12,8 @@ const network = useNetwork();
 
 const UNIT = "a-unit-with-a-name-of-sixty-characters-as-generators-write.service";
 const file = "/mnt/ilm.yaml";
+/** What `$restart` is in a command, in the shell that runs it. */
+const restart = `${UNIT.replace(".service", "")}=/mnt/restart.sh`;
 
 const rules = `version: 1
 services:
@@ -30,7 +32,7 @@ const other = rules.replace("127.0.1.22:2222", "127.0.1.23:2222").replace("port:
 
 /** The command at the end of its line holds these open until it is told to end. */
 const daemon = `
-import socket, sys, time
+import signal, socket, sys
 sockets = [
     ("tcp", "127.0.1.10", 80), ("tcp", "127.0.1.10", 8443),
     ("tcp", "fd5e:ed00:1234:5678:9abc:def0:1234:5610", 80),
@@ -46,11 +48,39 @@ for protocol, address, port in sockets:
         s.listen()
     held.append(s)
 open("/proc/self/comm", "w").write("long-named-ngin")
+# The last socket is closed when it is asked for, as if its daemon had ended.
+signal.signal(signal.SIGUSR1, lambda *_: held.pop().close())
 open("/mnt/ready", "w")
-time.sleep(3600)
+while True:
+    signal.pause()
 `;
 
-const commands = [
+/** One client after the other, of whom those who watch see a decision each. */
+const dials = `
+import socket, struct
+def client(kind, source, port):
+    s = socket.socket(socket.AF_INET6 if ":" in source else socket.AF_INET, kind)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    s.bind((source, port))
+    return s
+def tcp(source, port, dialled):
+    try:
+        client(socket.SOCK_STREAM, source, port).connect(dialled)
+    except ConnectionRefusedError:
+        pass
+def udp(source, port, dialled):
+    client(socket.SOCK_DGRAM, source, port).sendto(b"x", dialled)
+tcp("203.0.113.1", 40001, ("203.0.113.5", 443))
+tcp("2001:db8::1", 40002, ("2001:db8::5", 80))
+udp("203.0.113.1", 40003, ("203.0.113.5", 53))
+udp("2001:db8::1", 40004, ("2001:db8:1234:5678:9abc:def0:1234:5678", 53))
+tcp("203.0.113.1", 40005, ("203.0.113.5", 9000))
+tcp("203.0.113.1", 40006, ("203.0.113.5", 22))
+`;
+
+const MONITOR = "monitor --count 6";
+/** After `apply`. */
+const loaded = [
   "mappings",
   "mappings --down",
   "mappings --limit 2",
@@ -64,6 +94,14 @@ const commands = [
   "diff --against /mnt/ilm.yaml -f /mnt/other.yaml --summary",
   "check -f /mnt/ilm.yaml",
 ] as const;
+/** After the end of a listener, and dials. */
+const used = ["status", "flows", "doctor"] as const;
+/** After `unload`. */
+const unloaded = [
+  "adopt --dry-run -f /mnt/adopted.yaml",
+  "adopt --dry-run -f /mnt/adopted.yaml --restart $restart",
+] as const;
+const commands = [...loaded, MONITOR, ...used, ...unloaded] as const;
 type Command = (typeof commands)[number];
 
 /** Whose output is a table. */
@@ -73,9 +111,15 @@ const tables: readonly Command[] = [
   "mappings --limit 2",
   "listeners",
   "address",
+  "flows",
+  MONITOR,
 ];
 const widths = [80, 120] as const;
 type Width = (typeof widths)[number];
+
+/** What `doctor` says of FIONREAD on most kernels; its unit tests have both answers. */
+const zeroAnswer =
+  "this kernel answers 0 for a UDP socket in a socket map, whatever waits; no daemon's socket is in one now";
 
 const MARK = "=====";
 const printed = new Map<string, string>();
@@ -88,30 +132,49 @@ beforeAll(async () => {
   const { server } = network;
   const unit = await makeCgroup(UNIT);
   const [ilm = ""] = server.ilmCommand([]);
-  const shown = commands.flatMap((command) =>
-    widths.map(
-      (width) =>
-        `printf '\\n${MARK} ${width} ${command}\\n'; script -qec "stty cols ${width}; ${ilm} ${command} --no-color 2>/mnt/said; cat /mnt/said" /dev/null`,
-    ),
-  );
+  const shown = (run: readonly Command[], width: Width): string =>
+    run
+      .map(
+        (command) =>
+          `printf '\\n${MARK} ${width} ${command}\\n'; script -qec "stty cols ${width}; ${ilm} ${command} --no-color 2>/mnt/said.${width}; cat /mnt/said.${width}" /dev/null`,
+      )
+      .join("\n");
+  /** Shows them at both widths at once; `meanwhile` is done when both have begun. */
+  const atBoth = (run: readonly Command[], meanwhile = ":"): string => `
+(${shown(run, 80)}) > /mnt/80 & narrow=$!
+(${shown(run, 120)}) > /mnt/120 & wide=$!
+${meanwhile}
+wait $narrow $wide
+cat /mnt/80 /mnt/120`;
+  const watched = `for width in 80 120; do until grep -q TIME /mnt/$width; do sleep 0.02; done; done
+${python} /mnt/dials.py`;
   const asJson = ["mappings", "listeners", "address"].map(
     (command) => `printf '\\n${MARK} json ${command}\\n'; ${ilm} ${command} --json`,
   );
   const text = [
     "mount -t tmpfs -o mode=755 none /mnt",
+    `export restart=${restart}`,
     `cat > ${file} <<'END'\n${rules}END`,
     `cat > /mnt/other.yaml <<'END'\n${other}END`,
     `cat > /mnt/daemon.py <<'END'\n${daemon}END`,
+    `cat > /mnt/dials.py <<'END'\n${dials}END`,
+    // Of a machine that systemd has booted, nothing is known here.
+    "if [ -d /run/systemd ]; then mount -t tmpfs none /run/systemd; fi",
     "cd /mnt",
     `${ilm} apply -f ${file} > /dev/null 2>&1`,
     fixedPid,
     `(echo 0 > ${unit}/cgroup.procs; exec ${python} /mnt/daemon.py) &`,
     "daemon=$!",
     "until [ -e /mnt/ready ]; do sleep 0.05; done",
-    ...shown,
+    atBoth(loaded),
     ...asJson,
-    "kill $daemon; wait $daemon || true",
+    "kill -USR1 $daemon",
+    "ip address add 2001:db8:1234:5678:9abc:def0:1234:5678/64 dev up0 nodad",
+    atBoth([MONITOR], watched),
+    atBoth(used),
     `${ilm} unload > /dev/null`,
+    atBoth(unloaded),
+    "kill $daemon; wait $daemon || true",
   ].join("\n");
   const inside = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
   const found = await server.run([...inside, "sh", "-c", text], { timeout_ms: 300_000 });
@@ -119,7 +182,7 @@ beforeAll(async () => {
     const [head = ""] = part.split("\n", 1);
     const body = part.slice(head.length + 1);
     if (head.startsWith("json ")) json.set(head.slice(5), JSON.parse(body));
-    else printed.set(head, body);
+    else printed.set(head, steady(body));
   }
   if (printed.size < commands.length * widths.length) {
     throw new Error(`not all was printed: ${found.stdout}${found.stderr}`);
@@ -129,6 +192,23 @@ beforeAll(async () => {
 afterAll(async () => {
   await removeCgroup(UNIT);
 });
+
+/** What differs from run to run, and from one machine to the next. */
+const varying: readonly (readonly [RegExp, string])[] = [
+  [/since \S+ \(\d+ (?:s|min)\)/g, "since 2026-01-02T03:04:05.678Z (9 s)"],
+  [/^\d\d:\d\d:\d\d\.\d{3}/gm, "14:03:07.120"],
+  [/ended \d\d:\d\d/g, "ended 14:02"],
+  [/(?: \d|\d\d) s$/gm, " 1 s"],
+  [/\b40265\d{5}\b/g, "4026531840"],
+  [/Linux \d\S+$/gm, "Linux 6.18.1"],
+  [/libbpf: v[\d.]+/g, "libbpf: v1.1"],
+  [/cgroup v2: \S+/g, "cgroup v2: /sys/fs/cgroup"],
+  [/right, in a socket map too/g, zeroAnswer],
+];
+
+function steady(text: string): string {
+  return varying.reduce((result, [found, shown]) => result.replaceAll(found, shown), text);
+}
 
 function outputOf(command: Command, width: Width): string {
   const text = printed.get(`${width} ${command}`);

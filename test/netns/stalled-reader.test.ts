@@ -84,7 +84,7 @@ test("a monitor whose output is not read keeps its memory, and says how many dec
   expect(process.stderr).not.toContain("too fast");
   const [, lost] = await eventually("the loss is told", () => {
     while (read() !== "");
-    return /^ilm: (\d+) decisions came faster than they could be shown, and were skipped$/m.exec(
+    return /^ilm: (\d+) decisions came faster than they could be shown, and were dropped$/m.exec(
       process.stderr,
     );
   });

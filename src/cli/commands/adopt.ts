@@ -134,8 +134,9 @@ async function printPlan(
   { file, plan, configuration, sparePort }: Prepared,
   { way, drainSeconds }: AdoptOptions,
 ): Promise<void> {
-  const { planSteps } = await import("../../adopt/commands.js");
+  const { planSteps, planStuck } = await import("../../adopt/commands.js");
   const steps = planSteps(plan, { way, spareSshPort: sparePort });
+  const stuck = planStuck(plan, { way });
   const home = way === "adopt" ? "its own addresses" : "every address";
   const shapes = await serviceShapes(plan.services);
   await print(
@@ -154,10 +155,17 @@ async function printPlan(
       [
         `${file.path} would be:\n\n${indent(configuration)}`,
         steps.length === 0
-          ? "There is nothing to move.\n"
+          ? stuck.length === 0
+            ? "There is nothing to move.\n"
+            : ""
           : `In this order. For each, new connections wait, open ones get ${drainSeconds} s to end, and the daemon is\nrestarted; those that wait go on as soon as it listens on ${home}.\n\n${steps.map((step, index) => `  ${index + 1}. ${printable(step)}\n`).join("")}`,
+        stuck.length === 0
+          ? ""
+          : `Not moved:\n${stuck.map((text) => `  ${printable(text)}\n`).join("")}`,
         describeLeft(plan.left),
-      ].join("\n"),
+      ]
+        .filter((part) => part !== "")
+        .join("\n"),
   );
 }
 

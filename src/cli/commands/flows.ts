@@ -18,7 +18,7 @@ interface FlowView {
 
 export async function flows(context: Context, options: LimitOptions = {}): Promise<void> {
   const { views, limited } = await withDataPlane(context, (dataPlane) => {
-    const found = dataPlane.flows().toSorted((left, right) => left.idle_s - right.idle_s);
+    const found = dataPlane.flows().toSorted(latestFirst);
     const latest = limitTo(found, options, "flows");
     if (found.length === 0) return { views: [], limited: latest };
     const rules = readActive(dataPlane);
@@ -33,6 +33,16 @@ export async function flows(context: Context, options: LimitOptions = {}): Promi
     published<FlowsJson>()(views.map(flowShape)),
     () => renderFlows(context, views) + describeRest(limited, "flow"),
   );
+}
+
+/** Within a second, by the client: the same flows are in the same order each time. */
+function latestFirst(left: Flow, right: Flow): number {
+  return left.idle_s - right.idle_s || compareEnds(left.client, right.client);
+}
+
+function compareEnds(left: FlowEnd, right: FlowEnd): number {
+  if (left.address === right.address) return left.port - right.port;
+  return left.address < right.address ? -1 : 1;
 }
 
 function flowShape({ flow: { client, dialled, daemon, idle_s }, mapping }: FlowView) {

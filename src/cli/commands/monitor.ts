@@ -11,9 +11,8 @@ import type { Context } from "../shell/context.js";
 import type { MonitorJson, MonitorSummaryJson } from "../../json/monitor.js";
 import { published } from "../../json/published.js";
 import { decisionFilter, type FilterOptions } from "../shell/decision-filter.js";
-import { formatEndpoint } from "../../model/endpoint.js";
-import { paintVerdict } from "../render/explanation.js";
-import { count, printable } from "../../words/text.js";
+import { decisionHeading, renderDecision } from "../render/decision.js";
+import { count } from "../../words/text.js";
 import { noteObstacles } from "../../doctor/survey.js";
 import { survey } from "../shell/survey.js";
 import { needActive, withDataPlane } from "../shell/with-data-plane.js";
@@ -101,12 +100,15 @@ async function show(
   const mappingOf = mappingFinder(dataPlane);
   const line = (decision: ObservedDecision): string => {
     const mapping = mappingOf(decision);
-    if (!context.json) return renderDecision(context, decision, mapping);
+    if (!context.json) {
+      const destination = destinationOf(decision, mapping);
+      return renderDecision(context, decision, mapping?.name ?? null, destination);
+    }
     return `${JSON.stringify(published<MonitorJson>()(decisionShape(decision, mapping)))}\n`;
   };
   const { ended } = ending;
   let shown = 0;
-  if (!context.json) context.write(heading(context));
+  if (!context.json) context.write(decisionHeading(context));
   for await (const decisions of stream) {
     const some = decisions.slice(0, most - shown);
     context.write(some.map(line).join(""));
@@ -191,7 +193,7 @@ function dropTeller(context: Context, stream: DecisionStream): (when?: "last") =
     if (dropped <= told) return;
     told = dropped;
     context.note(
-      `ilm: ${count(dropped, "decision")} came faster than they could be shown, and were skipped\n`,
+      `ilm: ${count(dropped, "decision")} came faster than they could be shown, and were dropped\n`,
     );
   };
 }
@@ -259,51 +261,4 @@ function destinationOf({ destination, packet }: ObservedDecision, mapping: Mappi
     address: chosen.address,
     port: chosen.port === "same" ? packet.localPort : chosen.port,
   };
-}
-
-// The widths fit IPv4. A longer address moves the rest of its own line only.
-const widths = { time: 12, verdict: 9, protocol: 5, client: 21, dialled: 21, mapping: 20 };
-
-function heading({ colours }: Context): string {
-  const cells = [
-    "TIME".padEnd(widths.time),
-    "VERDICT".padEnd(widths.verdict),
-    "PROTO".padEnd(widths.protocol),
-    "CLIENT".padEnd(widths.client),
-    "DIALLED".padEnd(widths.dialled),
-    "MAPPING".padEnd(widths.mapping),
-    "DESTINATION",
-  ];
-  return `${colours.bold(cells.join("  "))}\n`;
-}
-
-function renderDecision(
-  { colours }: Context,
-  decision: ObservedDecision,
-  mapping: Mapping | null,
-): string {
-  const { packet, verdict } = decision;
-  const destination = destinationOf(decision, mapping);
-  const cells = [
-    localTime(decision.time),
-    paintVerdict(verdict, colours)(verdict.padEnd(widths.verdict)),
-    packet.protocol.padEnd(widths.protocol),
-    formatEndpoint(packet.remote, packet.remotePort).padEnd(widths.client),
-    formatEndpoint(packet.local, packet.localPort).padEnd(widths.dialled),
-    printable(mapping?.name ?? "-").padEnd(widths.mapping),
-    destination === null
-      ? decision.strangers
-        ? "- (a stranger listens)"
-        : "-"
-      : formatEndpoint(destination.address, destination.port),
-  ];
-  return `${cells.join("  ")}\n`;
-}
-
-/** `14:03:07.120`, in the local time zone. */
-function localTime(milliseconds: number): string {
-  const date = new Date(milliseconds);
-  const two = (number: number): string => String(number).padStart(2, "0");
-  const fraction = String(date.getMilliseconds()).padStart(3, "0");
-  return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${fraction}`;
 }

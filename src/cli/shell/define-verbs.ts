@@ -34,7 +34,7 @@ export function defineVerbs(define: Define): void {
       "activate rules, then keep running: follow listeners and the file, serve the API and metrics",
     description: [
       "The file (or folder, or each of several) is re-read when it changes and on SIGHUP; if it is wrong, the active rules stay, and the log and `ilm status` say so. If it is wrong at the start, `run` begins with the last version that was right, of which it keeps a copy below /var/lib/ilm, and goes on following the file; without a copy it ends with status 3. If the host runs short of something (file descriptors, memory, disk space, a file system that answers), `run` tries again by itself. SIGTERM and SIGINT end the daemon and leave the rules active. Without a file or mappings it keeps the rules that are already active.",
-      "While it runs, it makes all changes: apply, add, remove and unload hand theirs to it. A file applied that way is the one it follows from then on. It serves the API and /metrics on /run/ilm/ilm.sock (/run/ilm/NETNS.sock in a network namespace that is not the host's own), for root and for members of the groups that --readers and --writers name, and notifies systemd when it is ready. The log goes to standard error; with --json each line is one object.",
+      "While it runs, it makes all changes: other commands hand theirs to it. A file applied that way is the one it follows from then on. It serves the API and /metrics on /run/ilm/ilm.sock (/run/ilm/NETNS.sock in a network namespace that is not the host's own), for root and for members of the groups that --readers and --writers name, and notifies systemd when it is ready. The log goes to standard error; with --json each line is one object.",
       "It gives up all capabilities but CAP_NET_ADMIN and CAP_SYS_ADMIN: it starts again with these, as the same process. So it reads a file that root could read without capabilities; --keep CAP_DAC_READ_SEARCH lets it read all.",
       MAPPING_WORDS,
     ],
@@ -46,11 +46,11 @@ export function defineVerbs(define: Define): void {
       ).argParser(collect),
       new Option(
         "--readers <GROUP>",
-        "members of this group may read over the API: `ilm status`, `ilm mappings`, /metrics",
+        "members of this group may read over the API: `ilm status`, `ilm mappings`, metrics and events",
       ),
       new Option(
         "--writers <GROUP>",
-        "members of this group may read and change over the API: also `ilm apply`, add, remove, off, on and unload",
+        "members of this group may read and change over the API: also `ilm apply`, add, remove, drain, off, on and unload",
       ),
       new Option(
         "--keep <CAPABILITIES>",

@@ -59,6 +59,26 @@ describe("decisions", () => {
     );
   });
 
+  test("are two lines each on a narrow terminal, and longer addresses go on below", async () => {
+    load();
+    const six = { packet: packet("2001:db8:1234:5678:9abc:def0:1234:5678", 80) };
+    world.dataPlane.decisions = [decision(), decision(six)];
+    const text = await world.text(async (context) => {
+      await monitor({ ...context, width: 80 }, { count: "2" });
+    });
+    const lines = text.replaceAll(/\d\d:\d\d:/g, "14:03:").split("\n");
+    expect(lines).toEqual([
+      "TIME          VERDICT    PROTO  CLIENT                 DIALLED",
+      "              MAPPING               DESTINATION",
+      "14:03:05.678  selected   tcp    198.51.100.7:5555      203.0.113.1:80",
+      "              web                   127.0.1.10:8080",
+      "14:03:05.678  selected   tcp    [2001:db8:9::1]:5555",
+      "              [2001:db8:1234:5678:9abc:def0:1234:5678]:80",
+      "              web                   127.0.1.10:8080",
+      "",
+    ]);
+  });
+
   test.each<[string, MonitorOptions, Partial<DecisionFilter>]>([
     ["of a protocol", { protocol: "udp" }, { protocol: "udp" }],
     ["of what was dialled", { on: "203.0.113.0/24" }, { local: "203.0.113.0/24" as Prefix }],
@@ -192,7 +212,7 @@ describe("the end", () => {
 
 describe("standard error", () => {
   const counted = { decisions: 9, matched: 7, skipped: 2, dropped: 3 };
-  const note = "ilm: 3 decisions came faster than they could be shown, and were skipped\n";
+  const note = "ilm: 3 decisions came faster than they could be shown, and were dropped\n";
 
   test("tells what became of all decisions", async () => {
     load();
