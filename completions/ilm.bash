@@ -14,6 +14,8 @@ _ilm() {
     --port) COMPREPLY=(); return ;;
     --to) mapfile -t COMPREPLY < <(compgen -W "$(ilm address --names 2>/dev/null)" -- "$current"); return ;;
     --limit) COMPREPLY=(); return ;;
+    --sort) mapfile -t COMPREPLY < <(compgen -W "rules name port selected missed rate connections" -- "$current"); return ;;
+    --rate) COMPREPLY=(); return ;;
     --timeout) COMPREPLY=(); return ;;
     --metrics-limit) COMPREPLY=(); return ;;
     -f|--file) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
@@ -53,6 +55,8 @@ _ilm() {
       --port) index=$((index + 1)) ;;
       --to) index=$((index + 1)) ;;
       --limit) index=$((index + 1)) ;;
+      --sort) index=$((index + 1)) ;;
+      --rate) index=$((index + 1)) ;;
       --timeout) index=$((index + 1)) ;;
       --metrics-limit) index=$((index + 1)) ;;
       -f|--file) index=$((index + 1)) ;;
@@ -92,7 +96,7 @@ _ilm() {
     "") words="status mappings wait history export listeners flows metrics explain monitor audit doctor address hosts check diff import run apply adopt reload add remove drain undrain rollback confirm off on unload demo schema completion help -V --version --json --netns --wide --no-color -h --help" ;;
     help) words="status mappings wait history export listeners flows metrics explain monitor audit doctor address hosts check diff import run apply adopt reload add remove drain undrain rollback confirm off on unload demo schema completion" ;;
     status) words="--check -V --version --json --netns --wide --no-color -h --help" ;;
-    mappings) words="--protocol --port --to --limit --down --added --connections --names -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm mappings --names 2>/dev/null)"; } ;;
+    mappings) words="--protocol --port --to --limit --sort --rate --down --added --connections --names -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm mappings --names 2>/dev/null)"; } ;;
     wait) words="--timeout -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm mappings --names 2>/dev/null; ilm address --names 2>/dev/null)"; } ;;
     history) words="--limit -V --version --json --netns --wide --no-color -h --help" ;;
     export) words="--file-only --runtime --ndjson -V --version --json --netns --wide --no-color -h --help" ;;

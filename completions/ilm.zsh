@@ -67,9 +67,11 @@ _ilm() {
             '--port[only mappings for this port]:PORT: ' \
             '--to[only mappings that lead there: an address or a service, with or without a port]:DESTINATION:{ compadd -- ${(f)"$(ilm address --names 2>/dev/null)"} }' \
             '--limit[show at most this many, from the first]:NUMBER: ' \
+            '--sort[in this order (default: rules)]:ORDER:(rules name port selected missed rate connections)' \
+            '--rate[measure how often each is used in a second, for this long (default: 1)]:SECONDS: ' \
             '--down[only mappings that have no listener]' \
             '--added[only mappings that were added at run time]' \
-            '--connections[count what is open at each destination, for root only]' \
+            '--connections[count what is open at each destination]' \
             '--names[only the names, one on a line, for scripts and completion]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \

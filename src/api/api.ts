@@ -35,6 +35,7 @@ import { type FilePart, inMemory } from "../model/rules.js";
 import type { ErrorBody } from "./error-body.js";
 import type { EndedJson } from "../json/common.js";
 import type { DestinationJson, MappingJson } from "../json/mapping.js";
+import type { RatesJson } from "../json/mappings.js";
 import type { StatusJson } from "../json/status.js";
 import type { Counters } from "../model/decision.js";
 import { handovers, mptcpModes, type Service } from "../model/mapping.js";
@@ -65,10 +66,14 @@ export interface ListedMapping extends Omit<MappingJson, "to"> {
   readonly to: readonly (DestinationJson & {
     readonly listening: boolean;
     readonly selected: number | null;
+    readonly selectedPerSecond: number | null;
+    readonly connections: number | null;
+    readonly flows: number | null;
     readonly ended: EndedJson | null;
     readonly drained: boolean;
   })[];
   readonly counters: Counters;
+  readonly rates: RatesJson | null;
 }
 
 export interface MappingList {
@@ -501,6 +506,15 @@ export const serviceList: Decode<readonly Service[]> = list(service);
 const port: Decode<number | "same"> = (value, path) =>
   value === "same" ? value : integer(1, 65535)(value, path);
 
+const perSecond = number(0, Number.MAX_SAFE_INTEGER);
+const rates: Decode<RatesJson> = answer({
+  seconds: perSecond,
+  existingPerSecond: perSecond,
+  selectedPerSecond: perSecond,
+  missedPerSecond: perSecond,
+  errorsPerSecond: perSecond,
+});
+
 export const mappingList: Decode<MappingList> = answer({
   total: count,
   mappings: list(
@@ -523,10 +537,20 @@ export const mappingList: Decode<MappingList> = answer({
               dualStack: boolean,
               listening: boolean,
               selected: nullable(count),
+              selectedPerSecond: nullable(perSecond),
+              connections: nullable(count),
+              flows: nullable(count),
               ended: nullable(ended),
               drained: boolean,
             },
-            { selected: null, ended: null, drained: false },
+            {
+              selected: null,
+              selectedPerSecond: null,
+              connections: null,
+              flows: null,
+              ended: null,
+              drained: false,
+            },
           ),
         ),
         existing: oneOf("exact", "any", "never"),
@@ -538,8 +562,9 @@ export const mappingList: Decode<MappingList> = answer({
         until: nullable(text(64)),
         origin: text(65536),
         counters,
+        rates: nullable(rates),
       },
-      { description: null, until: null },
+      { description: null, until: null, rates: null },
     ),
   ),
 });

@@ -94,15 +94,20 @@ export async function requestServices(
 }
 
 /**
- * Asks for the mappings that the query selects. Returns null, and throws, as `requestStatus` does;
- * also NOT_FOUND for a name that no mapping has.
+ * Asks for the mappings that the query selects, for which the daemon may measure so many seconds.
+ * Returns null, and throws, as `requestStatus` does; also NOT_FOUND for a name that no mapping has.
  */
 export async function requestMappings(
   netnsInode: number,
   query: URLSearchParams,
+  measureSeconds = 0,
   options: ClientOptions = {},
 ): Promise<MappingList | null> {
-  return await read(netnsInode, "/v1/mappings", `?${query.toString()}`, mappingList, options);
+  const timeoutMs = READ_TIMEOUT_MS + measureSeconds * 1000;
+  return await read(netnsInode, "/v1/mappings", `?${query.toString()}`, mappingList, {
+    timeoutMs,
+    ...options,
+  });
 }
 
 /** Asks for the metrics page. Returns null, and throws, as `requestStatus` does. */

@@ -1,9 +1,11 @@
 /** Mappings as the JSON that scripts rely on. */
 import type { DestinationJson, MappingJson } from "../json/mapping.js";
+import type { RatesJson } from "../json/mappings.js";
 import type { DrainedDestinationJson } from "../json/drain.js";
 import { timeAt } from "../kernel/boot-time.js";
 import { formatDrained, type Drained } from "../model/drained.js";
-import type { Destination, Mapping, Service } from "../model/mapping.js";
+import type { Counters } from "../model/decision.js";
+import type { Destination, Mapping, Protocol, Service } from "../model/mapping.js";
 import { formatPorts } from "../model/ports.js";
 
 export function mappingShape(mapping: Mapping, runtime: boolean): MappingJson {
@@ -47,6 +49,33 @@ export function destinationShape({
     handover,
     dualStack: dualStack ?? false,
   };
+}
+
+/** `open` is how many are open; null when they were not counted. */
+export function openShape(
+  protocol: Protocol,
+  open: number | null,
+): { readonly connections: number | null; readonly flows: number | null } {
+  return {
+    connections: protocol === "tcp" ? open : null,
+    flows: protocol === "udp" ? open : null,
+  };
+}
+
+/** `rates` are what was counted in a second, between readings that were so many seconds apart. */
+export function ratesShape(rates: Counters, seconds: number): RatesJson {
+  return {
+    seconds: rounded(seconds),
+    existingPerSecond: rounded(rates.existing),
+    selectedPerSecond: rounded(rates.selected),
+    missedPerSecond: rounded(rates.missed),
+    errorsPerSecond: rounded(rates.errors),
+  };
+}
+
+/** Rounds to thousandths: more would be noise. */
+export function rounded(number: number): number {
+  return Math.round(number * 1000) / 1000;
 }
 
 export function drainedShape(drained: Drained): DrainedDestinationJson {

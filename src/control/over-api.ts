@@ -20,7 +20,8 @@ export interface DaemonAccess {
   status(): Promise<DaemonStatus>;
   state(): Promise<DaemonState>;
   services(): Promise<readonly Service[]>;
-  mappings(query: URLSearchParams): Promise<MappingList>;
+  /** The daemon measures so many seconds, if the query asks for rates. */
+  mappings(query: URLSearchParams, measureSeconds?: number): Promise<MappingList>;
   /** Returns the metrics page; null when the daemon is gone. */
   metrics(): Promise<string | null>;
   change(change: ApiChange): Promise<Performed>;
@@ -44,7 +45,7 @@ export function accessDaemon(): DaemonAccess | null {
     status: async () => there(await requestStatus(inode)),
     state: async () => there(await requestState(inode)),
     services: async () => there(await requestServices(inode)),
-    mappings: async (query) => there(await requestMappings(inode, query)),
+    mappings: async (query, seconds) => there(await requestMappings(inode, query, seconds)),
     metrics: async () => await requestMetrics(inode),
     async change(change) {
       beginStep("waiting for the daemon");

@@ -10,6 +10,8 @@ import { IlmError, asSentence } from "../errors.js";
 import { type Destination, type PortRange, type Protocol, isRefusal } from "../model/mapping.js";
 import { type LazyMappings, type Mappings, toLazy } from "../model/mappings.js";
 import { portsContain } from "../model/ports.js";
+import { RATE_SECONDS, parseRateSeconds } from "./rates.js";
+import { type SortOrder, sortOrders } from "./sort.js";
 
 /** The choice as text, from the command line or the query of a request. */
 export interface ChoiceOptions {
@@ -19,6 +21,10 @@ export interface ChoiceOptions {
   readonly limit?: string;
   readonly added?: boolean;
   readonly down?: boolean;
+  readonly sort?: string;
+  /** How long to measure rates, in seconds; true for the usual time. */
+  readonly rate?: string | true;
+  readonly connections?: boolean;
 }
 
 export interface Choice {
@@ -32,10 +38,17 @@ export interface Choice {
   readonly added: boolean;
   /** Only mappings that have no listener. */
   readonly down: boolean;
+  readonly sort: SortOrder;
+  /** How far apart two readings of the counters are, in seconds; null for one reading. */
+  readonly rateSeconds: number | null;
+  /** Count what is open at each destination. */
+  readonly connections: boolean;
 }
 
 /** Parses a choice. Throws USAGE. `mark` precedes the names of options in messages. */
 export function parseChoice(names: readonly string[], options: ChoiceOptions, mark = "--"): Choice {
+  const sort = parseSort(options.sort ?? "rules", `${mark}sort`);
+  const rate = options.rate ?? (sort === "rate" ? true : undefined);
   return {
     names: new Set(names),
     protocol: options.protocol,
@@ -47,7 +60,25 @@ export function parseChoice(names: readonly string[], options: ChoiceOptions, ma
         : parseLimit(options.limit, `${mark}limit`, "mappings"),
     added: options.added === true,
     down: options.down === true,
+    sort,
+    rateSeconds:
+      rate === undefined
+        ? null
+        : rate === true
+          ? RATE_SECONDS
+          : parseRateSeconds(rate, `${mark}rate`),
+    connections: options.connections === true || sort === "connections",
   };
+}
+
+function parseSort(text: string, option: string): SortOrder {
+  const known = sortOrders.find((order) => order === text);
+  if (known !== undefined) return known;
+  throw refused(
+    option,
+    `${JSON.stringify(text)} is no order of mappings`,
+    `write ${sortOrders.slice(0, -1).join(", ")} or ${sortOrders.at(-1)}`,
+  );
 }
 
 function refused(option: string, reason: string, hint: string): IlmError {
@@ -73,7 +104,7 @@ export function parseLimit(text: string, option: string, things: string): number
 }
 
 export interface Chosen {
-  /** The indexes of the mappings to show, in order. */
+  /** The indexes of the mappings to show, in the order of the rules. */
   readonly indexes: readonly number[];
   /** How many mappings were chosen, including those beyond the limit. */
   readonly total: number;
@@ -83,8 +114,9 @@ export interface Chosen {
 type IsServed = (index: number) => boolean;
 
 /**
- * Chooses mappings. `fromFile` is the number of the file's, which are the first; `served` returns
- * what tells whether a mapping has a listener. Throws NOT_FOUND for a name that no mapping has.
+ * Chooses mappings, up to the limit if they stay in the order of the rules. `fromFile` is the
+ * number of the file's, which are the first; `served` returns what tells whether a mapping has a
+ * listener. Throws NOT_FOUND for a name that no mapping has.
  */
 export function chooseMappings(
   mappings: Mappings,
@@ -94,6 +126,7 @@ export function chooseMappings(
   const lists = toLazy(mappings);
   const isServed = choice.down ? served() : null;
   const unknown = new Set(choice.names);
+  const limit = choice.sort === "rules" ? choice.limit : Infinity;
   const indexes: number[] = [];
   let total = 0;
   for (let index = 0; index < lists.length; index++) {
@@ -106,7 +139,7 @@ export function chooseMappings(
     if (isServed?.(index) === true) continue;
     if (!isChosen(lists, index, choice)) continue;
     total++;
-    if (indexes.length < choice.limit) indexes.push(index);
+    if (indexes.length < limit) indexes.push(index);
   }
   const [first] = unknown;
   if (first !== undefined) refuseUnknown(lists, first);

@@ -4,6 +4,7 @@ import { judgeOf } from "../dataplane/judge.js";
 import type { DataPlane } from "../dataplane/types.js";
 import { version } from "../version.js";
 import { type DaemonMetrics, ofMappings, renderMetrics } from "./metrics.js";
+import type { OpenCounts } from "./open-counts.js";
 import type { RefusalCounts } from "./refusal-totals.js";
 
 const noFlows = { live: 0, capacity: 0 };
@@ -15,6 +16,8 @@ export interface CollectOptions {
   readonly limit: number;
   /** What was refused so far, by reason. */
   readonly refusals: RefusalCounts;
+  /** Counts what is open. */
+  readonly open: OpenCounts;
   /** Called last, when all else is collected; null without a daemon. */
   readonly daemon: (() => DaemonMetrics) | null;
 }
@@ -22,7 +25,7 @@ export interface CollectOptions {
 /** Returns the metrics page in Prometheus text format 0.0.4. */
 export function metricsPage(
   dataPlane: DataPlane,
-  { limit, refusals, daemon }: CollectOptions,
+  { limit, refusals, open, daemon }: CollectOptions,
 ): string {
   const active = activeIfReadable(dataPlane);
   const listeners = dataPlane.listeners();
@@ -32,11 +35,14 @@ export function metricsPage(
       : ofMappings(
           active.rules,
           {
-            of: (indexes) => dataPlane.countersOf(indexes),
-            total: () => dataPlane.counterTotal(),
+            counters: {
+              of: (indexes) => dataPlane.countersOf(indexes),
+              total: () => dataPlane.counterTotal(),
+            },
+            listeners,
+            judge: (rules) => judgeOf(dataPlane, rules),
+            open: (rules) => open.of(dataPlane, rules, `${active.generation} ${active.appliedAt}`),
           },
-          listeners,
-          (rules) => judgeOf(dataPlane, rules),
           limit,
         );
   return renderMetrics({
@@ -55,6 +61,7 @@ export function metricsPage(
             drained: active.rules.drained?.length ?? 0,
             lookups: own?.lookups ?? [],
             mappings: own?.mappings ?? null,
+            open: own?.open ?? null,
             flows: dataPlane.flowCount() ?? noFlows,
             faults: dataPlane.faults() ?? noFaults,
             watching: dataPlane.watching() ?? nobodyWatches,

@@ -30,7 +30,8 @@ import { keepFollowing } from "./keep-following.js";
 import { KeptLock } from "./kept-lock.js";
 import type { Logger } from "./log.js";
 import { MemoryWatch } from "./memory.js";
-import { listMappings } from "./listing.js";
+import { Listings } from "./listing.js";
+import { OpenCounts } from "./open-counts.js";
 import { metricsPage } from "./collect.js";
 import { type ListenAddress, serveMetrics } from "./metrics-server.js";
 import { ownProcess } from "./own-process.js";
@@ -329,6 +330,8 @@ async function work({
         generation: activeIfReadable(dataPlane)?.generation ?? null,
       }),
     });
+    const open = new OpenCounts();
+    const listings = new Listings({ withDataPlane: withOwn, open: (own) => open.live(own) });
     const handlers = {
       version: (): DaemonVersion => ({ api: apiVersion, version }),
       events: streams,
@@ -345,13 +348,14 @@ async function work({
       change: (change: ApiChange, { pid }: Peer) => reconciler.submit(change, authorOf(pid)),
       state: () => withOwn(readState),
       services: () => withOwn((own) => own.active()?.rules.file.head.services ?? []),
-      mappings: (query: URLSearchParams) => withOwn((own) => listMappings(own, query)),
+      mappings: (query: URLSearchParams) => listings.list(query),
       metrics: () => {
         memory.worked();
         const begun = performance.now();
         return metricsPage(dataPlane, {
           limit: metricsLimit,
           refusals: refused.add(dataPlane.refusals()),
+          open,
           daemon: () => ({
             restored: reconciler.restored,
             reloads: {

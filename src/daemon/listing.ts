@@ -8,13 +8,23 @@ import type { DataPlane } from "../dataplane/types.js";
 import { allMappings, readRules } from "../model/rules.js";
 import { DrainedPlaces } from "../rules/drained.js";
 import { JoinedListeners, servedIn } from "../rules/listening.js";
+import type { Live } from "../rules/live.js";
 import type { EndedJson } from "../json/common.js";
 import type { Mapping, Protocol } from "../model/mapping.js";
 import { Endings } from "../rules/endings.js";
 import { describesEnds } from "./ended.js";
-import { type Choice, chooseMappings, parseChoice } from "./chosen.js";
+import { type Choice, parseChoice } from "./chosen.js";
+import { pickMappings, readFirst, untilNext } from "./pick.js";
+import type { Reading } from "./rates.js";
+import { Busy } from "./workload.js";
 import type { ListedMapping, MappingList } from "../api/api.js";
-import { destinationShape, mappingShape } from "../api/mapping-shape.js";
+import {
+  destinationShape,
+  mappingShape,
+  openShape,
+  ratesShape,
+  rounded,
+} from "../api/mapping-shape.js";
 
 /**
  * The maximum number of mappings in an answer: the daemon does nothing else while it makes the
@@ -22,9 +32,25 @@ import { destinationShape, mappingShape } from "../api/mapping-shape.js";
  */
 const LISTED_MAX = 10_000;
 
+/**
+ * The maximum number of lists that wait for a second reading of the counters: each holds what the
+ * first one found.
+ */
+const MEASURING_MAX = 4;
+
 const noCounters = { existing: 0, selected: 0, missed: 0, errors: 0, to: null };
 
-const single = ["protocol", "port", "to", "limit", "added", "down"] as const;
+const single = [
+  "protocol",
+  "port",
+  "to",
+  "limit",
+  "sort",
+  "rate",
+  "added",
+  "down",
+  "connections",
+] as const;
 
 /** Parses a query. Throws USAGE. */
 function choiceOf(query: URLSearchParams): Choice {
@@ -41,7 +67,9 @@ function choiceOf(query: URLSearchParams): Choice {
       });
     }
   }
-  const [protocol, port, to, limit, added, down] = single.map((key) => query.get(key) ?? undefined);
+  const [protocol, port, to, limit, sort, rate, added, down, connections] = single.map(
+    (key) => query.get(key) ?? undefined,
+  );
   return parseChoice(
     query.getAll("name"),
     {
@@ -49,8 +77,11 @@ function choiceOf(query: URLSearchParams): Choice {
       ...(port !== undefined && { port }),
       ...(to !== undefined && { to }),
       ...(limit !== undefined && { limit }),
+      ...(sort !== undefined && { sort }),
+      ...(rate !== undefined && { rate }),
       added: added !== undefined && parseFlag("added", added),
       down: down !== undefined && parseFlag("down", down),
+      connections: connections !== undefined && parseFlag("connections", connections),
     },
     "",
   );
@@ -70,47 +101,109 @@ function parseProtocol(text: string): Protocol {
   });
 }
 
-/**
- * Lists mappings; none when nothing is loaded. Throws USAGE, and NOT_FOUND for a name that no
- * mapping has.
- */
-export function listMappings(dataPlane: DataPlane, query: URLSearchParams): MappingList {
-  const choice = choiceOf(query);
-  const rules = dataPlane.active()?.rules;
-  if (rules === undefined) return { total: 0, mappings: [] };
-  const whole = readRules(rules);
-  const all = allMappings(whole);
-  const limit = Math.min(choice.limit, LISTED_MAX);
-  const fromFile = rules.file.count;
+/** What lists need of the daemon. */
+export interface ListingOptions {
+  /** Calls `read` with the data plane. */
+  readonly withDataPlane: <T>(read: (dataPlane: DataPlane) => T) => T;
+  /** Returns what is open. */
+  readonly open: (dataPlane: DataPlane) => readonly Live[];
+  readonly wait?: (seconds: number) => Promise<void>;
+}
+
+/** Lists mappings for the API. */
+export class Listings {
+  readonly #options: ListingOptions;
+  #measuring = 0;
+
+  constructor(options: ListingOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Lists mappings; none when nothing is loaded. Rejects with USAGE, with NOT_FOUND for a name that
+   * no mapping has, and with LIMIT when too many lists wait for a second reading.
+   */
+  async list(query: URLSearchParams): Promise<MappingList> {
+    const { withDataPlane, open } = this.#options;
+    const asked = choiceOf(query);
+    const choice = { ...asked, limit: Math.min(asked.limit, LISTED_MAX) };
+    const first =
+      choice.rateSeconds === null ? null : await this.#measure(choice, choice.rateSeconds);
+    return withDataPlane((dataPlane) =>
+      listMappings(dataPlane, choice, { first, open: () => open(dataPlane) }),
+    );
+  }
+
+  /** Reads the counters, and waits until they are to be read again. */
+  async #measure(choice: Choice, seconds: number): Promise<Reading | null> {
+    if (this.#measuring >= MEASURING_MAX) {
+      throw new Busy(`${MEASURING_MAX} requests are already measuring rates, which is the limit`);
+    }
+    this.#measuring += 1;
+    try {
+      const first = this.#options.withDataPlane((dataPlane) => {
+        const whole = wholeOf(dataPlane);
+        return whole && readFirst(dataPlane, whole, choice);
+      });
+      await (this.#options.wait ?? untilNext)(seconds);
+      return first;
+    } finally {
+      this.#measuring -= 1;
+    }
+  }
+}
+
+/** Returns the active rules with their listeners; null when nothing is loaded. */
+function wholeOf(dataPlane: DataPlane) {
+  const active = dataPlane.active();
+  if (active === null) return null;
+  const rules = readRules(active.rules);
   const listeners = dataPlane.listeners();
-  const { selects } = judgeOf(dataPlane, whole);
-  const served = servedIn(all, listeners, selects);
-  const { indexes, total } = chooseMappings(all, { fromFile, served }, { ...choice, limit });
+  const { selects } = judgeOf(dataPlane, rules);
+  const served = servedIn(allMappings(rules), listeners, selects);
+  return { active, rules, listeners, selects, served };
+}
+
+function listMappings(
+  dataPlane: DataPlane,
+  choice: Choice,
+  earlier: Parameters<typeof pickMappings>[3],
+): MappingList {
+  const whole = wholeOf(dataPlane);
+  if (whole === null) return { total: 0, mappings: [] };
+  const { rules, listeners, selects } = whole;
+  const all = allMappings(rules);
+  const { indexes, total, ...picked } = pickMappings(dataPlane, whole, choice, earlier);
   const chosen = indexes.flatMap((index) => all.at(index) ?? []);
   const joined = new JoinedListeners(chosen, listeners, selects);
-  const counters = dataPlane.countersOf(indexes);
   const endings = new Endings(dataPlane.endings());
-  const describeEnd = describesEnds(whole.file.services);
+  const describeEnd = describesEnds(rules.file.services);
   const endedAt = (mapping: Mapping, index: number): EndedJson | null =>
     describeEnd(endings.at(mapping, index));
-  const drained = new DrainedPlaces(whole.drained ?? [], whole.file.services);
+  const drained = new DrainedPlaces(rules.drained ?? [], rules.file.services);
+  const { rates } = picked;
   const mappings = chosen.map((mapping, row): ListedMapping => {
     const states = joined.statesAt(row);
-    const shape = mappingShape(mapping, (indexes[row] ?? 0) >= fromFile);
-    const { to: selected, ...own } = counters.at(row) ?? noCounters;
+    const shape = mappingShape(mapping, (indexes[row] ?? 0) >= rules.file.mappings.length);
+    const { to: selected, ...own } = picked.counters.at(row) ?? noCounters;
+    const rate = rates?.of[row] ?? null;
     return {
       ...shape,
-      to: mapping.to.map((destination, index) => ({
-        ...destinationShape(destination),
-        listening: states.find((one) => one.destination === index)?.listening ?? false,
-        selected: selected?.at(index) ?? null,
-        ended:
-          states.find((one) => one.destination === index)?.listening === true
-            ? null
-            : endedAt(mapping, index),
-        drained: drained.hasDestination(mapping.protocol, mapping.ports, destination),
-      })),
+      to: mapping.to.map((destination, index) => {
+        const listening = states.find((one) => one.destination === index)?.listening ?? false;
+        const perSecond = rate?.to?.[index];
+        return {
+          ...destinationShape(destination),
+          listening,
+          selected: selected?.at(index) ?? null,
+          selectedPerSecond: perSecond === undefined ? null : rounded(perSecond),
+          ...openShape(mapping.protocol, picked.live?.[row]?.[index] ?? null),
+          ended: listening ? null : endedAt(mapping, index),
+          drained: drained.hasDestination(mapping.protocol, mapping.ports, destination),
+        };
+      }),
       counters: own,
+      rates: rates === null || rate === null ? null : ratesShape(rate, rates.seconds),
     };
   });
   return { total, mappings };

@@ -5,7 +5,7 @@
 import type { Faults, FlowCount, Missing, Overtaken, Watching } from "../dataplane/types.js";
 import type { Counters, MappingCounters } from "../model/decision.js";
 import type { Listener, Queue } from "../model/listener.js";
-import { isRefusal } from "../model/mapping.js";
+import { type Protocol, isRefusal } from "../model/mapping.js";
 import {
   type ActiveRules,
   type Rules,
@@ -14,6 +14,7 @@ import {
   readRules,
 } from "../model/rules.js";
 import type { DurationCounts } from "./durations.js";
+import type { OpenCount } from "./open-counts.js";
 import type { OwnProcess } from "./own-process.js";
 import type { RefusalCounts } from "./refusal-totals.js";
 import type { Judge } from "../rules/judge.js";
@@ -51,6 +52,8 @@ export interface OfDestination extends Listening {
   readonly selected: number | null;
   /** What waits for all its listeners together; null when there are none. */
   readonly queue: Queue | null;
+  /** How many connections or clients are open; null when they were not counted. */
+  readonly open: number | null;
 }
 
 export interface OfMappings {
@@ -61,25 +64,35 @@ export interface OfMappings {
    */
   readonly mappings: readonly Listening[] | null;
   readonly destinations: readonly OfDestination[];
+  /** When what is open was counted; null when it was not. */
+  readonly open: Pick<OpenCount, "countedAt" | "seconds"> | null;
+}
+
+/** What is known of mappings. */
+export interface Sources {
+  readonly counters: {
+    readonly of: (indexes: readonly number[]) => readonly MappingCounters[];
+    readonly total: () => Counters;
+  };
+  readonly listeners: readonly Listener[];
+  readonly judge: (rules: Rules) => Judge;
+  /** Counts what is open at destinations. */
+  readonly open: (rules: Rules) => OpenCount;
 }
 
 /** Returns what is shown for each mapping or, with more than `limit`, for all together. */
 export function ofMappings(
   rules: ActiveRules,
-  counters: {
-    readonly of: (indexes: readonly number[]) => readonly MappingCounters[];
-    readonly total: () => Counters;
-  },
-  listeners: readonly Listener[],
-  judge: (rules: Rules) => Judge,
+  { counters, listeners, judge, open: countOpen }: Sources,
   limit: number = LISTED_MAPPINGS_MAX,
 ): OfMappings {
   if (countMappings(rules) > limit) {
     const all = { labels: {}, counters: counters.total() };
-    return { lookups: [all], destinations: [], mappings: null };
+    return { lookups: [all], destinations: [], mappings: null, open: null };
   }
   const whole = readRules(rules);
   const mappings = allMappings(whole);
+  const open = countOpen(whole);
   const joined = new JoinedListeners(mappings, listeners, judge(whole).selects);
   const list = counters.of(Array.from({ length: mappings.length }, (_, index) => index));
   return {
@@ -100,8 +113,10 @@ export function ofMappings(
         listening,
         selected: list.at(index)?.to?.at(destination) ?? null,
         queue: there.length === 0 ? null : queueOf(there),
+        open: open.counts[index]?.[destination] ?? null,
       })),
     ),
+    open,
   };
 }
 
@@ -150,6 +165,7 @@ export interface MetricsInput {
     readonly drained: number;
     readonly lookups: readonly Lookups[];
     readonly mappings: OfMappings["mappings"];
+    readonly open: OfMappings["open"];
     readonly flows: FlowCount;
     readonly faults: Faults;
     readonly watching: Watching;
@@ -293,6 +309,18 @@ export function renderMetrics(input: MetricsInput): string {
           ),
         ),
         metric(
+          "ilm_destination_connections",
+          "gauge",
+          `Open TCP connections that came by the mapping and that the destination's listeners accepted, as counted at ilm_connections_counted_timestamp_seconds; ${omitted}.`,
+          openOf(input, "tcp"),
+        ),
+        metric(
+          "ilm_destination_flows",
+          "gauge",
+          `UDP clients that came by the mapping and that the destination has, as counted then; ${omitted}.`,
+          openOf(input, "udp"),
+        ),
+        metric(
           "ilm_listener_queue",
           "gauge",
           `What waits for the destination's listeners: connections to be accepted, or bytes of datagrams; ${omitted}.`,
@@ -313,8 +341,28 @@ export function renderMetrics(input: MetricsInput): string {
       );
     }
   }
+  const open = loaded?.open ?? null;
+  if (open !== null) {
+    page.push(
+      metric(
+        "ilm_connections_counted_timestamp_seconds",
+        "gauge",
+        "When connections and clients were counted: less often than the page is asked for, where that takes long.",
+        [[{}, open.countedAt / 1000]],
+      ),
+      metric("ilm_connections_count_duration_seconds", "gauge", "How long it took to count them.", [
+        [{}, open.seconds],
+      ]),
+    );
+  }
   if (input.daemon !== null) page.push(ofDaemon(input.daemon));
   return page.join("");
+}
+
+function openOf({ destinations }: MetricsInput, protocol: Protocol): Sample[] {
+  return destinations.flatMap(({ labels, open }): Sample[] =>
+    open === null || labels["protocol"] !== protocol ? [] : [[labels, open]],
+  );
 }
 
 function queues({ destinations }: MetricsInput, of: (queue: Queue) => number): Sample[] {

@@ -58,8 +58,8 @@ export interface ApiHandlers {
   services(): readonly Service[];
   /** `peer` asked for it. */
   change(change: ApiChange, peer: Peer): Promise<AnsweredChange>;
-  /** Lists the active mappings that the query selects. */
-  mappings(query: URLSearchParams): MappingList;
+  /** Lists the active mappings that the query selects, after a while if it asks for rates. */
+  mappings(query: URLSearchParams): Promise<MappingList>;
   /** Returns the metrics page in Prometheus text format 0.0.4. */
   metrics(): string;
   version(): DaemonVersion;
@@ -235,7 +235,11 @@ interface Serving {
 }
 
 /** Answers a request that only reads. */
-type Reader = (response: ServerResponse, handlers: ApiHandlers, query: URLSearchParams) => void;
+type Reader = (
+  response: ServerResponse,
+  handlers: ApiHandlers,
+  query: URLSearchParams,
+) => void | Promise<void>;
 
 const readers: Readonly<Record<Exclude<ReadPath, "/v1/events">, Reader>> = {
   "/version": (response, handlers) => {
@@ -253,8 +257,8 @@ const readers: Readonly<Record<Exclude<ReadPath, "/v1/events">, Reader>> = {
   "/v1/services": (response, handlers) => {
     sendReply(response, 200, { ok: true, result: handlers.services() });
   },
-  "/v1/mappings": (response, handlers, query) => {
-    sendReply(response, 200, { ok: true, result: handlers.mappings(query) });
+  "/v1/mappings": async (response, handlers, query) => {
+    sendReply(response, 200, { ok: true, result: await handlers.mappings(query) });
   },
 };
 
@@ -286,7 +290,8 @@ async function answer(
       });
       handlers.events.open(response);
     } else {
-      readers[route](response, handlers, new URLSearchParams(query));
+      connections.work(request.socket);
+      await readers[route](response, handlers, new URLSearchParams(query));
       connections.awaitReader(request.socket);
     }
   } catch (error) {

@@ -165,6 +165,10 @@ class KernelDataPlane implements DataPlane {
     return findEnded();
   }
 
+  registryId(): number | null {
+    return this.#state.own()?.registry.program("sockops").id ?? null;
+  }
+
   counters(): CounterList {
     return countedIn(this.#state, (one, back) => one.counters(back));
   }

@@ -333,6 +333,11 @@ export interface DataPlane {
    * change removes that state.
    */
   endedNamespaces(): number[];
+  /**
+   * Returns a number that no other registry of this boot has had lately: with another registry,
+   * counters may have begun anew. Returns null when nothing is loaded, or by an earlier version.
+   */
+  registryId(): number | null;
   /** Returns one set of counters per mapping, in the order of the active mappings. */
   counters(): CounterList;
   /** Returns the counters of the mappings with these indexes only, in the order given. */

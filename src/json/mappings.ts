@@ -1,7 +1,18 @@
 /** What `ilm mappings --json` prints. */
 import { counters, ended, obstacle, holder, queue } from "./common.js";
 import { destination, mapping } from "./mapping.js";
-import { boolean, field, integer, list, nullable, object, oneOf, text, type Of } from "./shape.js";
+import {
+  boolean,
+  field,
+  integer,
+  list,
+  nullable,
+  number,
+  object,
+  oneOf,
+  text,
+  type Of,
+} from "./shape.js";
 
 const listener = object({
   address: field(text, "The address that it is bound to; 0.0.0.0 or :: for a wildcard listener."),
@@ -31,6 +42,10 @@ const target = object({
     nullable(integer),
     "How often the mapping selected it since it has this destination; null while an earlier version of ilm counts.",
   ),
+  selectedPerSecond: field(
+    nullable(number),
+    "How often the mapping selected it in a second, as in `rates`; null where that is null, and with more than 10,000 mappings to sort by rate.",
+  ),
   connections: field(
     nullable(integer),
     "Of TCP: how many connections that came by the mapping are open there, as far as its listeners accepted them since ilm knows these; of MPTCP, subflows. It is null for UDP, and where they were not counted (`--connections`, or the mapping is named).",
@@ -57,6 +72,17 @@ const target = object({
   ),
 });
 
+export const rates = object({
+  seconds: field(number, "How far apart the two readings of the counters were."),
+  existingPerSecond: field(number, "Lookups that a listener on what was dialled kept."),
+  selectedPerSecond: field(number, "Lookups for which a destination was selected."),
+  missedPerSecond: field(
+    number,
+    "Lookups for which no destination listened, or that are refused on purpose.",
+  ),
+  errorsPerSecond: field(number, "Lookups that failed."),
+});
+
 export const mappings = list(
   object({
     ...mapping.fields,
@@ -65,6 +91,10 @@ export const mappings = list(
       counters,
       "Its lookups since it was applied first; `selected` is at least the sum of its destinations'.",
     ),
+    rates: field(
+      nullable(rates),
+      "What it counted in a second, on average; null without `--rate`, and where its counters may have begun anew between the two readings.",
+    ),
     obstacles: field(
       nullable(list(obstacle)),
       "What keeps packets from the mapping, or may; null when it was not looked for.",
@@ -72,4 +102,5 @@ export const mappings = list(
   }),
 );
 
+export type RatesJson = Of<typeof rates>;
 export type MappingsJson = Of<typeof mappings>;

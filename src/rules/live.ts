@@ -1,9 +1,16 @@
 /** What lives at destinations, connections and flows, by the mapping that it came by. Pure. */
-import { isUnspecified, type Address } from "../model/address.js";
+import {
+  familyOf,
+  isUnspecified,
+  prefixAddress,
+  prefixLength,
+  type Address,
+  type Prefix,
+} from "../model/address.js";
 import type { Connections } from "../model/connection.js";
 import type { Flow, FlowEnd } from "../model/flow.js";
 import type { Mapping, Protocol } from "../model/mapping.js";
-import { toLazy } from "../model/mappings.js";
+import { type LazyMappings, toLazy } from "../model/mappings.js";
 import { portsContain } from "../model/ports.js";
 import { type Rules, allMappings } from "../model/rules.js";
 import type { DrainedPlaces } from "./drained.js";
@@ -57,35 +64,79 @@ export function liveIn(
   indexes: readonly number[],
   live: readonly Live[],
 ): readonly (readonly number[])[] {
-  const all = allMappings(rules);
-  const chosen = indexes.map((index) => all.at(index));
-  const ports = chosen.flatMap((one) => (one === undefined ? [] : [one]));
-  const wanted = live.filter((one) => ports.some((mapping) => mayLead(mapping, one)));
+  const lists = toLazy(allMappings(rules));
+  const isCovered = coveredBy(lists, indexes);
+  const wanted = live.filter(({ protocol, dialled }) => isCovered(protocol, dialled.port));
   const found = new Map<number, number[]>();
-  const candidatesOf = candidates(rules, wanted);
   const owned = ownedBy(rules.file.services);
+  const leadsOf = leading(lists, wanted);
+  const known = new Map<string, Place | null>();
   for (const one of wanted) {
-    const asked = {
-      protocol: one.protocol,
-      local: one.dialled.address,
-      localPort: one.dialled.port,
-      remote: one.client,
-      interface: null,
-    };
-    let first: { readonly index: number; readonly claim: Rank } | null = null;
-    for (const { index, mapping } of candidatesOf(one)) {
-      const claim = claimsOf(mapping, asked, owned).find(({ unmet }) => unmet !== "from");
-      if (claim === undefined) continue;
-      if (first === null || compareRanks(claim, first.claim) < 0) first = { index, claim };
-    }
-    if (first === null) continue;
-    const to = all.at(first.index)?.to ?? [];
-    const counts = found.get(first.index) ?? to.map(() => 0);
-    const destination = to.findIndex((each) => leadsTo(each, one));
-    counts[destination] = (counts[destination] ?? 0) + one.count;
-    found.set(first.index, counts);
+    const leads = leadsOf(one);
+    if (leads === undefined) continue;
+    const way = `${wayOf(one)} ${one.dialled.address}`;
+    const key = leads.hasSources ? `${way} ${one.client}` : way;
+    let place = known.get(key);
+    if (place === undefined) known.set(key, (place = decide(leads, one, owned)));
+    if (place === null) continue;
+    const counts = found.get(place.index) ?? lists.toAt(place.index).map(() => 0);
+    counts[place.destination] = (counts[place.destination] ?? 0) + one.count;
+    found.set(place.index, counts);
   }
-  return indexes.map((index, row) => found.get(index) ?? (chosen[row]?.to ?? []).map(() => 0));
+  return indexes.map((index) => found.get(index) ?? lists.toAt(index).map(() => 0));
+}
+
+/** Where something is counted. */
+interface Place {
+  /** The index of the mapping. */
+  readonly index: number;
+  /** The index into its `to`. */
+  readonly destination: number;
+}
+
+/** Finds the first of the mappings to decide; null when an earlier one has led there. */
+function decide(leads: Leads, one: Live, owned: ReadonlySet<Address>): Place | null {
+  const asked = {
+    protocol: one.protocol,
+    local: one.dialled.address,
+    localPort: one.dialled.port,
+    remote: one.client,
+    interface: null,
+  };
+  let first: (Candidate & { readonly claim: Rank }) | null = null;
+  for (const { index, mapping } of leads.for(one.dialled.address)) {
+    const claim = claimsOf(mapping, asked, owned).find(({ unmet }) => unmet !== "from");
+    if (claim === undefined) continue;
+    const order = first === null ? -1 : compareRanks(claim, first.claim);
+    // Of equal ones, the first in the list.
+    if (first === null || order < 0 || (order === 0 && index < first.index)) {
+      first = { index, mapping, claim };
+    }
+  }
+  if (first === null) return null;
+  const destination = first.mapping.to.findIndex((each) => leadsTo(each, one));
+  return { index: first.index, destination };
+}
+
+const PORTS = 65_536;
+
+/** Returns a function that reports whether one of these mappings covers a port. */
+function coveredBy(
+  lists: LazyMappings,
+  indexes: readonly number[],
+): (protocol: Protocol, port: number) => boolean {
+  const covered = { tcp: new Uint8Array(PORTS), udp: new Uint8Array(PORTS) };
+  // A million mappings may have one range.
+  const known = new Set<string>();
+  for (const index of indexes) {
+    const protocol = lists.protocolAt(index);
+    for (const { first, last } of lists.portsAt(index)) {
+      const range = `${protocol} ${first} ${last}`;
+      if (!known.has(range)) covered[protocol].fill(1, first, last + 1);
+      known.add(range);
+    }
+  }
+  return (protocol, port) => covered[protocol][port] === 1;
 }
 
 function mayLead({ protocol, ports, to }: Mapping, live: Live): boolean {
@@ -101,24 +152,60 @@ interface Candidate {
   readonly mapping: Mapping;
 }
 
+/** Mappings that lead to a daemon, of which very many may be for one dialled address each. */
+class Leads {
+  readonly one: Live;
+  /** True when one of them is for some clients only. */
+  hasSources = false;
+  readonly #byHost = new Map<Address, Candidate[]>();
+  readonly #others: Candidate[] = [];
+
+  constructor(one: Live) {
+    this.one = one;
+  }
+
+  add(candidate: Candidate): void {
+    const { on, from } = candidate.mapping;
+    if (from !== undefined) this.hasSources = true;
+    if (on.length === 0 || !on.every(isHost)) {
+      this.#others.push(candidate);
+      return;
+    }
+    for (const prefix of on) {
+      const address = prefixAddress(prefix);
+      const known = this.#byHost.get(address);
+      if (known === undefined) this.#byHost.set(address, [candidate]);
+      else known.push(candidate);
+    }
+  }
+
+  /** Returns those that may be for the address. */
+  for(address: Address): readonly Candidate[] {
+    const own = this.#byHost.get(address);
+    return own === undefined ? this.#others : [...own, ...this.#others];
+  }
+}
+
+function isHost(prefix: Prefix): boolean {
+  return prefixLength(prefix) === (familyOf(prefix) === 4 ? 32 : 128);
+}
+
 /**
  * Returns a function that returns the mappings that may have led there. All mappings are gone
  * through once: there may be a million.
  */
-function candidates(rules: Rules, live: readonly Live[]): (one: Live) => readonly Candidate[] {
-  const all = allMappings(rules);
-  const lists = toLazy(all);
-  const byPort = new Map<string, { readonly one: Live; readonly found: Candidate[] }[]>();
-  const byWay = new Map<string, readonly Candidate[]>();
+function leading(lists: LazyMappings, live: readonly Live[]): (one: Live) => Leads | undefined {
+  const byPort = new Map<string, Leads[]>();
+  const byWay = new Map<string, Leads>();
   for (const one of live) {
     const way = wayOf(one);
     if (byWay.has(way)) continue;
-    const found: Candidate[] = [];
-    byWay.set(way, found);
+    const leads = new Leads(one);
+    byWay.set(way, leads);
     const key = `${one.protocol} ${one.dialled.port}`;
     const known = byPort.get(key);
-    if (known === undefined) byPort.set(key, [{ one, found }]);
-    else known.push({ one, found });
+    if (known === undefined) byPort.set(key, [leads]);
+    else known.push(leads);
   }
   for (let index = 0; byPort.size > 0 && index < lists.length; index++) {
     const protocol = lists.protocolAt(index);
@@ -128,14 +215,15 @@ function candidates(rules: Rules, live: readonly Live[]): (one: Live) => readonl
     const ways = isOne
       ? (byPort.get(`${protocol} ${range.first}`) ?? [])
       : [...byPort.values()].flat();
-    for (const { one, found } of ways) {
-      const mapping = all.at(index);
-      if (mapping !== undefined && mayLead(mapping, one)) found.push({ index, mapping });
-    }
+    if (ways.length === 0) continue;
+    const mapping = lists.at(index);
+    if (mapping === undefined) continue;
+    for (const leads of ways) if (mayLead(mapping, leads.one)) leads.add({ index, mapping });
   }
-  return (one) => byWay.get(wayOf(one)) ?? [];
+  return (one) => byWay.get(wayOf(one));
 }
 
+/** Where something went, whichever address was dialled. */
 function wayOf({ protocol, dialled, daemon }: Live): string {
-  return [protocol, dialled.address, dialled.port, daemon.address, daemon.port].join(" ");
+  return [protocol, dialled.port, daemon.address, daemon.port].join(" ");
 }

@@ -204,6 +204,7 @@ beforeAll(async () => {
     "status",
     "mappings",
     "mappings --connections",
+    "mappings --sort rate --rate 0.1",
     "listeners",
     "flows",
     "metrics",

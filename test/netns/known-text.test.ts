@@ -183,7 +183,7 @@ describe("text that is known", () => {
         throw new IlmError("NOT_LOADED", "nobody asks for it here");
       },
       services: () => [],
-      mappings: () => ({ total: 0, mappings: [] }),
+      mappings: () => Promise.resolve({ total: 0, mappings: [] }),
       metrics: () => "",
       version: () => ({ api: apiVersion, version }),
       events: { open: () => undefined, refuseIfFull: () => undefined },

@@ -73,6 +73,34 @@ describe.each(families)("over IPv%i", (family) => {
     });
     const { stdout } = await server.ilmDone(["mappings", "other"]);
     expect(stdout).toMatch(/SELECTED +OPEN/);
+    const sorted = await server.ilmDone(["mappings", "--sort", "connections", "--json"]);
+    expect((sorted.json() as MappingsJson).map(({ name }) => name)).toEqual([
+      "web",
+      "other",
+      "web",
+    ]);
+    // The metrics, without a daemon and with one, and the daemon's list.
+    const series = (page: string): readonly string[] =>
+      page.split("\n").filter((line) => /^ilm_destination_connections.* [1-9]/.test(line));
+    const own = (name: string, address: string, count: number): string =>
+      `ilm_destination_connections{mapping="${name}",protocol="tcp",address="${address}",port="7000"} ${count}`;
+    const counted = [own("web", daemon, 3), own("web", daemon2, 2), own("other", daemon, 1)];
+    expect(series((await server.ilmDone(["metrics"])).stdout)).toEqual(counted);
+    const run = await server.startRun([]);
+    const { netns } = await server.status();
+    const ask = async (path: string): Promise<string> =>
+      await server.must([
+        "curl",
+        "-sS",
+        "--unix-socket",
+        `/run/ilm/${netns}.sock`,
+        `http://ilm${path}`,
+      ]);
+    expect(series(await ask("/metrics"))).toEqual(counted);
+    expect(JSON.parse(await ask("/v1/mappings?sort=connections&limit=1"))).toMatchObject({
+      result: { total: 3, mappings: [{ name: "web", protocol: "tcp" }] },
+    });
+    await run.stop();
     three.closeInput();
     await eventually("the closed ones are gone", async () => {
       const { "web tcp": left } = await open(family, "web");

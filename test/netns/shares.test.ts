@@ -2,7 +2,11 @@
  * How often each destination was selected: what `mappings` says is what the daemons got, whatever
  * hands connections and datagrams over, and it stays when rules and tables change.
  */
+import { request } from "node:http";
+import { once } from "node:events";
 import { afterAll, afterEach, expect, test } from "vitest";
+import type { MappingList } from "../../src/api/api.js";
+import type { MappingsJson } from "../../src/json/mappings.js";
 import { protocolOf, stopLabs, useLab, type Kind, type Lab } from "../support/lab.js";
 import { addressesOf, families, type Family } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
@@ -158,4 +162,116 @@ test("a mapping over a large file's tables, added or changed there, has counts f
   // All the tables again.
   await server.apply(large("127.0.1.11"), options);
   expect(await counted("tcp:6000")).toEqual({ selected: 5, to: [0, 5] });
+});
+
+const rated = `version: 1
+mappings:
+  - { name: idle, port: 6001, to: "127.0.1.1:7000" }
+  - { name: shared, port: 6000, to: [{ address: "127.0.1.1:7000", weight: 500 }, { address: "127.0.1.2:7000", weight: 500 }] }
+  - { name: nobody, port: 6002, to: "127.0.1.3:7000" }
+`;
+
+/** Dials until the work is done. Returns its result, and how often what answered. */
+async function dialUntil<T>(
+  work: Promise<T>,
+  port: number,
+): Promise<{ readonly result: T; readonly answered: ReadonlyMap<string, number> }> {
+  const answered = new Map<string, number>();
+  const result = await whileDialling(work, async () => {
+    const who = await network.client.who("tcp", "203.0.113.1", port);
+    answered.set(who, (answered.get(who) ?? 0) + 1);
+  });
+  return { result, answered };
+}
+
+/** Dials again and again until the work is done. */
+async function whileDialling<T>(work: Promise<T>, once: () => Promise<unknown>): Promise<T> {
+  const state = { isDone: false };
+  const ended = work.finally(() => {
+    state.isDone = true;
+  });
+  while (!state.isDone) await once();
+  return await ended;
+}
+
+test("rates are what was counted in between, of each destination too, and the most used comes first", async () => {
+  const { server, client } = network;
+  await server.apply(rated);
+  await lab.open("one", "tcp", "127.0.1.1", 7000, { tag: "one" });
+  await lab.open("two", "tcp", "127.0.1.2", 7000, { tag: "two" });
+  const before = await counted("shared");
+  const measuring = server.ilmDone(["mappings", "--sort", "rate", "--rate", "2", "--json"]);
+  const { result, answered } = await dialUntil(measuring, 6000);
+  const rows = result.json() as MappingsJson;
+  expect(rows.map(({ name }) => name)).toEqual(["shared", "idle", "nobody"]);
+  const [shared, idle] = rows;
+  const { seconds = 0, selectedPerSecond = 0, missedPerSecond } = shared?.rates ?? {};
+  expect(seconds).toBeGreaterThanOrEqual(1.999);
+  expect(missedPerSecond).toBe(0);
+  // As many as were dialled at most, and not more than were counted.
+  const between = selectedPerSecond * seconds;
+  expect(between).toBeGreaterThan(0);
+  const dialled = [...answered.values()].reduce((sum, one) => sum + one, 0);
+  expect(between).toBeLessThan(dialled + 0.5);
+  expect(between).toBeLessThan((shared?.counters.selected ?? 0) - before.selected + 0.5);
+  const each = shared?.to.map((one) => one.selectedPerSecond ?? 0) ?? [];
+  expect(Math.abs(each.reduce((sum, one) => sum + one, 0) - selectedPerSecond)).toBeLessThan(1);
+  expect(idle?.rates).toMatchObject({ selectedPerSecond: 0, missedPerSecond: 0 });
+
+  const missing = server.ilmDone(["mappings", "nobody", "--rate", "--json"]);
+  const found = await whileDialling(missing, () => client.dial("tcp", "203.0.113.1", 6002));
+  const [nobody] = found.json() as MappingsJson;
+  expect(nobody?.rates?.missedPerSecond).toBeGreaterThan(0);
+  expect(nobody?.rates?.selectedPerSecond).toBe(0);
+});
+
+test("what no change in between has touched keeps its rate, and nothing else has one", async () => {
+  const { server } = network;
+  await server.apply(rated);
+  await lab.open("one", "tcp", "127.0.1.1", 7000, { tag: "one" });
+  await lab.open("two", "tcp", "127.0.1.2", 7000, { tag: "two" });
+  await server.startRun([]);
+  const { netns } = await server.status();
+  /**
+   * Asks the daemon to measure, adds mappings when it has begun, and dials until it answers. A
+   * machine may be so slow that it has to measure for longer.
+   */
+  const measured = async (...added: readonly string[]): Promise<readonly unknown[]> => {
+    for (const seconds of [3, 15, 60]) {
+      const asked = request({
+        socketPath: `/run/ilm/${netns}.sock`,
+        path: `/v1/mappings?sort=rate&rate=${seconds}`,
+      });
+      const answered = once(asked, "response");
+      asked.end();
+      // Written before the change is: the daemon reads what comes in order.
+      await once(asked, "finish");
+      const work = async (): Promise<MappingList> => {
+        for (const one of added) await server.ilmDone(["add", one, "--json"]);
+        const [response] = (await answered) as [NodeJS.ReadableStream];
+        let text = "";
+        for await (const part of response) text += String(part);
+        return (JSON.parse(text) as { readonly result: MappingList }).result;
+      };
+      const { mappings } = (await dialUntil(work(), 6000)).result;
+      const names = mappings.map(({ name }) => name);
+      if (added.every((one) => names.includes(one.split("=", 1)[0] ?? ""))) {
+        return mappings.map(({ name, rates }) => [
+          name,
+          rates && (rates.selectedPerSecond > 0 ? "some" : rates.selectedPerSecond),
+        ]);
+      }
+      for (const one of added) await server.ilmDone(["remove", one.split("=", 1)[0] ?? ""]);
+    }
+    throw new Error("the changes came too late each time");
+  };
+  expect(await measured("tcp:6005=127.0.1.1:7000")).toEqual([
+    ["shared", "some"],
+    ["idle", 0],
+    ["nobody", 0],
+    ["tcp:6005", null],
+  ]);
+  expect(await measured("tcp:6006=127.0.1.1:7000", "tcp:6007=127.0.1.1:7000")).toEqual(
+    ["idle", "shared", "nobody", "tcp:6005", "tcp:6006", "tcp:6007"].map((name) => [name, null]),
+  );
 });

@@ -11,32 +11,34 @@ import { type Holder, type Listener, isFull } from "../../model/listener.js";
 import { judgeOf } from "../../dataplane/judge.js";
 import { DrainedPlaces } from "../../rules/drained.js";
 import type { Judge, OwnedService } from "../../rules/judge.js";
-import { liveIn, liveOf } from "../../rules/live.js";
+import { liveOf } from "../../rules/live.js";
 import { JoinedListeners, servedIn, type DestinationState } from "../../rules/listening.js";
-import {
-  chooseMappings,
-  describeChoice,
-  parseChoice,
-  type Choice,
-  type ChoiceOptions,
-} from "../../daemon/chosen.js";
+import { describeChoice, parseChoice, type ChoiceOptions } from "../../daemon/chosen.js";
+import { pickMappings, readFirst, untilNext } from "../../daemon/pick.js";
 import type { DaemonAccess } from "../../control/over-api.js";
-import { destinationShape, mappingShape } from "../../api/mapping-shape.js";
+import {
+  destinationShape,
+  mappingShape,
+  openShape,
+  ratesShape,
+  rounded,
+} from "../../api/mapping-shape.js";
 import { print, type Context } from "../shell/context.js";
 import type { EndedJson } from "../../json/common.js";
 import { describesEnds } from "../../daemon/ended.js";
 import { Endings } from "../../rules/endings.js";
-import type { MappingsJson } from "../../json/mappings.js";
+import type { MappingsJson, RatesJson } from "../../json/mappings.js";
 import { published } from "../../json/published.js";
 import type { Obstacle } from "../../doctor/obstacles.js";
 import { describeHolder, describeListener } from "../../words/listener.js";
 import { remedyForStranger, whyStranger } from "../../words/stranger.js";
 import { describeTarget } from "../render/mapping.js";
-import { renderTable, type Column } from "../render/table.js";
+import { renderTable, type Cell, type Column } from "../render/table.js";
 import { describeQueue } from "../../words/queue.js";
 import { count, formatTime, printable } from "../../words/text.js";
 import { describeUntil } from "../../words/until.js";
 import { noteObstacles, type Survey } from "../../doctor/survey.js";
+import { beginStep } from "../../progress.js";
 import { survey } from "../shell/survey.js";
 import { withDataPlane } from "../shell/with-data-plane.js";
 
@@ -52,6 +54,8 @@ interface Row {
    */
   readonly obstacles: readonly Obstacle[] | null;
   readonly counters: Counters;
+  /** What it counted in a second; null when that was not measured, or is not known. */
+  readonly rates: RatesJson | null;
   readonly destinations: readonly DestinationRow[];
 }
 
@@ -60,6 +64,7 @@ interface DestinationRow {
   readonly listening: boolean;
   /** How often the mapping selected it; null when nobody tells. */
   readonly selected: number | null;
+  readonly selectedPerSecond: number | null;
   /** How many connections or flows are open there; null when they were not counted. */
   readonly live: number | null;
   /** True when it gets nobody new. */
@@ -83,8 +88,6 @@ interface Stranger {
 export interface MappingsOptions extends ChoiceOptions {
   /** Print names only, one on a line. */
   readonly names?: boolean;
-  /** Count what is open, also where no mapping is named. */
-  readonly connections?: boolean;
 }
 
 export async function mappings(
@@ -92,25 +95,29 @@ export async function mappings(
   options: MappingsOptions,
   names: readonly string[],
 ): Promise<void> {
-  const choice = parseChoice(names, options);
+  const asked = parseChoice(names, options);
+  const connections = asked.connections || (asked.names.size > 0 && options.names !== true);
+  const choice = { ...asked, connections };
   const here = async (dataPlane: DataPlane): Promise<Found | null> => {
-    const active = dataPlane.active();
-    if (active === null) return null;
-    const rules = readRules(active.rules);
-    const listeners = dataPlane.listeners();
+    const before = choice.rateSeconds === null ? null : wholeOf(dataPlane);
+    const first = before && readFirst(dataPlane, before, choice);
+    if (choice.rateSeconds !== null) {
+      beginStep(`measuring for ${choice.rateSeconds} s`);
+      await untilNext(choice.rateSeconds);
+    }
+    const whole = wholeOf(dataPlane);
+    if (whole === null) return null;
+    const { rules, listeners, judge } = whole;
+    const { indexes, total, counters, rates, live } = pickMappings(dataPlane, whole, choice, {
+      first,
+      open: () => liveOf(dataPlane.connections(), dataPlane.flows()),
+    });
     const fromFile = rules.file.mappings.length;
     const around = await survey(context, dataPlane, rules);
     const all = allMappings(rules);
-    const judge = judgeOf(dataPlane, rules);
-    const served = servedIn(all, listeners, judge.selects);
-    const { indexes, total } = chooseMappings(all, { fromFile, served }, choice);
     const chosen = indexes.flatMap((index) => all.at(index) ?? []);
     // Only the mappings that are shown are joined.
     const joined = new JoinedListeners(chosen, listeners, judge.selects);
-    const counters = dataPlane.countersOf(indexes);
-    const live = countsLive(choice, options)
-      ? liveIn(rules, indexes, liveOf(dataPlane.connections(), dataPlane.flows()))
-      : null;
     const endings = new Endings(dataPlane.endings());
     const describeEnd = describesEnds(rules.file.services);
     const endedAt: EndedAt = (mapping, index) => describeEnd(endings.at(mapping, index));
@@ -118,12 +125,15 @@ export async function mappings(
     const rows = chosen.map((mapping, row): Row => {
       const index = indexes[row] ?? 0;
       const { to: selected, ...own } = counters.at(row) ?? noCounters;
+      const rate = rates?.of[row] ?? null;
       return {
         mapping: mappingShape(mapping, index >= fromFile),
         obstacles: obstaclesOf(around, index),
         counters: own,
+        rates: rates === null || rate === null ? null : ratesShape(rate, rates.seconds),
         destinations: destinationRows(mapping, joined.statesAt(row), judge, {
           selected,
+          perSecond: rate?.to ?? null,
           live: live?.at(row) ?? null,
           endedAt,
           drained,
@@ -158,6 +168,12 @@ export async function mappings(
     return;
   }
   const { rows, holderOf, none } = found;
+  const unknown = rows.filter(({ rates }) => rates === null).length;
+  if (choice.rateSeconds !== null && unknown > 0) {
+    context.note(
+      `ilm: ${unknown} of ${count(rows.length, "mapping")} without a rate: the rules changed meanwhile, and counters may have begun anew\n`,
+    );
+  }
   await print(
     context,
     published<MappingsJson>()(rows.map((row) => rowShape(row, holderOf))),
@@ -165,7 +181,8 @@ export async function mappings(
       if (options.names === true) return rows.map(({ mapping }) => `${mapping.name}\n`).join("");
       if (rows.length > 0) {
         const described = choice.names.size === 0 ? "" : descriptions(rows);
-        return renderRows(context, rows, holderOf) + described;
+        const columns = choice.rateSeconds === null ? countColumns : rateColumns;
+        return renderRows(context, rows, { holderOf, columns }) + described;
       }
       return none
         ? "there are no active mappings\n"
@@ -181,9 +198,15 @@ interface Found {
   readonly none: boolean;
 }
 
-/** Reports whether to count what is open: it goes through all sockets. */
-function countsLive(choice: Choice, { connections, names }: MappingsOptions): boolean {
-  return names !== true && (connections === true || choice.names.size > 0);
+/** Reads the active rules, and who listens; null when nothing is loaded. */
+function wholeOf(dataPlane: DataPlane) {
+  const active = dataPlane.active();
+  if (active === null) return null;
+  const rules = readRules(active.rules);
+  const listeners = dataPlane.listeners();
+  const judge = judgeOf(dataPlane, rules);
+  const served = servedIn(allMappings(rules), listeners, judge.selects);
+  return { active, rules, listeners, judge, served };
 }
 
 /** Asks the daemon, which knows whether somebody listens, but not who. */
@@ -193,39 +216,52 @@ async function askDaemon(
   names: readonly string[],
   options: MappingsOptions,
 ): Promise<Found | null> {
-  if (options.connections === true) {
-    context.note("ilm: only root can count what is open (--connections)\n");
-  }
   const { loaded, mappings: all } = await daemon.state();
   if (!loaded) return null;
   const query = new URLSearchParams();
   for (const name of names) query.append("name", name);
-  for (const key of ["protocol", "port", "to", "limit"] as const) {
+  for (const key of ["protocol", "port", "to", "limit", "sort"] as const) {
     const value = options[key];
     if (value !== undefined) query.set(key, value);
   }
-  for (const key of ["added", "down"] as const) if (options[key] === true) query.set(key, "true");
-  const { total, mappings: listed } = await daemon.mappings(query);
+  const { rateSeconds } = parseChoice(names, options);
+  if (rateSeconds !== null) query.set("rate", String(rateSeconds));
+  for (const key of ["added", "down", "connections"] as const) {
+    if (options[key] === true) query.set(key, "true");
+  }
+  const { total, mappings: listed } = await daemon.mappings(query, rateSeconds ?? 0);
   if (total > listed.length) {
     context.note(`ilm: showing ${listed.length} of ${count(total, "mapping")}\n`);
   }
-  const rows = listed.map(({ counters, to, ...mapping }): Row => {
-    const targets = to.map(({ listening, selected, ended, drained, ...destination }) => ({
-      destination,
-      listening,
-      selected,
-      ended,
-      drained,
-    }));
+  const rows = listed.map(({ counters, rates, to, ...mapping }): Row => {
+    const targets = to.map(
+      ({
+        listening,
+        selected,
+        selectedPerSecond,
+        connections,
+        flows,
+        ended,
+        drained,
+        ...destination
+      }) => ({
+        destination,
+        listening,
+        selected,
+        selectedPerSecond,
+        live: connections ?? flows,
+        ended,
+        drained,
+      }),
+    );
     return {
       mapping: { ...mapping, to: targets.map(({ destination }) => destination) },
       obstacles: null,
       counters,
+      rates,
       destinations: targets.map((target) => ({
         ...target,
         listener: null,
-        ended: target.ended,
-        live: null,
         stranger: null,
         wildcard: null,
       })),
@@ -243,6 +279,7 @@ function obstaclesOf({ found, looked }: Survey, index: number): readonly Obstacl
 
 interface DestinationFacts {
   readonly selected: readonly number[] | null;
+  readonly perSecond: readonly number[] | null;
   readonly live: readonly number[] | null;
   readonly endedAt: EndedAt;
   readonly drained: DrainedPlaces;
@@ -252,7 +289,7 @@ function destinationRows(
   mapping: Mapping,
   states: readonly DestinationState[],
   judge: Judge,
-  { selected, live, endedAt, drained }: DestinationFacts,
+  { selected, perSecond, live, endedAt, drained }: DestinationFacts,
 ): DestinationRow[] {
   return mapping.to.map((destination, index) => {
     const state = states.find((one) => one.destination === index);
@@ -261,6 +298,7 @@ function destinationRows(
       destination: destinationShape(destination),
       listening: state?.listening ?? false,
       selected: selected?.at(index) ?? null,
+      selectedPerSecond: roundedAt(perSecond, index),
       live: live?.at(index) ?? null,
       // One that hangs is what people look for.
       listener: state?.listeners.find(isFull) ?? state?.listeners[0] ?? null,
@@ -275,15 +313,20 @@ function destinationRows(
   });
 }
 
-function rowShape({ mapping, obstacles, counters, destinations }: Row, holderOf: HolderOf) {
+function roundedAt(perSecond: readonly number[] | null, index: number): number | null {
+  const one = perSecond?.at(index);
+  return one === undefined ? null : rounded(one);
+}
+
+function rowShape({ mapping, obstacles, counters, rates, destinations }: Row, holderOf: HolderOf) {
   return {
     ...mapping,
-    to: destinations.map(({ destination, listening, selected, live, drained, ...who }) => ({
+    to: destinations.map(({ destination, listening, live, drained, ...who }) => ({
       ...destination,
       listening,
-      selected,
-      connections: mapping.protocol === "tcp" ? live : null,
-      flows: mapping.protocol === "udp" ? live : null,
+      selected: who.selected,
+      selectedPerSecond: who.selectedPerSecond,
+      ...openShape(mapping.protocol, live),
       drained,
       ended: who.ended,
       listener: listenerShape(who.listener, holderOf),
@@ -291,6 +334,7 @@ function rowShape({ mapping, obstacles, counters, destinations }: Row, holderOf:
       wildcardWouldAnswer: listenerShape(who.wildcard, holderOf),
     })),
     counters,
+    rates,
     obstacles,
   };
 }
@@ -310,25 +354,83 @@ function listenerShape(listener: Listener | null, holderOf: HolderOf) {
   };
 }
 
-const columns: readonly Column[] = [
+/** A column of numbers, of which each has a heading of its own. */
+interface NumberColumn extends Column {
+  readonly of: (row: Row) => Cell;
+}
+
+const identifying: readonly Column[] = [
   { heading: "NAME", shrink: true },
   { heading: "PROTO" },
   { heading: "PORT", shrink: true },
   { heading: "ON", shrink: true },
   { heading: "TO", shrink: true },
   { heading: "LISTENER", shrink: true },
-  { heading: "EXISTING", align: "right", count: true },
-  { heading: "SELECTED", align: "right" },
-  { heading: "OPEN", align: "right", count: true },
-  { heading: "MISSED", align: "right", count: true },
-  { heading: "ERRORS", align: "right", count: true },
 ];
 
-function renderRows(context: Context, rows: readonly Row[], holderOf: HolderOf): string {
+const open: NumberColumn = {
+  heading: "OPEN",
+  align: "right",
+  count: true,
+  of: ({ destinations }) => destinations.map(({ live }) => String(live ?? 0)).join("\n"),
+};
+
+const countColumns: readonly NumberColumn[] = [
+  {
+    heading: "EXISTING",
+    align: "right",
+    count: true,
+    of: ({ counters }) => String(counters.existing),
+  },
+  {
+    heading: "SELECTED",
+    align: "right",
+    of: ({ counters, destinations }) => describeSelected(counters, destinations),
+  },
+  open,
+  { heading: "MISSED", align: "right", count: true, of: ({ counters }) => String(counters.missed) },
+  { heading: "ERRORS", align: "right", count: true, of: ({ counters }) => String(counters.errors) },
+];
+
+/** What was counted in a second, instead of what was counted in all: the table is wide enough. */
+const rateColumns: readonly NumberColumn[] = [
+  {
+    heading: "EXISTING/S",
+    align: "right",
+    count: true,
+    of: ({ rates }) => formatRate(rates?.existingPerSecond),
+  },
+  { heading: "SELECTED/S", align: "right", of: describeSelectedRates },
+  open,
+  {
+    heading: "MISSED/S",
+    align: "right",
+    count: true,
+    of: ({ rates }) => formatRate(rates?.missedPerSecond),
+  },
+  {
+    heading: "ERRORS/S",
+    align: "right",
+    count: true,
+    of: ({ rates }) => formatRate(rates?.errorsPerSecond),
+  },
+];
+
+interface Rendering {
+  readonly holderOf: HolderOf;
+  readonly columns: readonly NumberColumn[];
+}
+
+function renderRows(
+  context: Context,
+  rows: readonly Row[],
+  { holderOf, columns }: Rendering,
+): string {
   const { colours, width } = context;
   const hasLive = rows.some(({ destinations }) => destinations.some(({ live }) => live !== null));
-  const shown = columns.filter(({ heading }) => hasLive || heading !== "OPEN");
-  const cells = rows.map(({ mapping, counters, destinations }) => {
+  const numbers = columns.filter((column) => hasLive || column !== open);
+  const cells = rows.map((row): Cell[] => {
+    const { mapping, counters, destinations } = row;
     const { port, on, from, interface: interfaces, runtime } = mapping;
     const answered = destinations.some(({ listening }) => listening);
     return [
@@ -347,25 +449,37 @@ function renderRows(context: Context, rows: readonly Row[], holderOf: HolderOf):
         ? "refused on purpose"
         : {
             text: destinations
-              .map((row) => describeAnswer(row, holderOf) + (row.drained ? " (drained)" : ""))
+              .map((each) => describeAnswer(each, holderOf) + (each.drained ? " (drained)" : ""))
               .join("\n"),
             paint: answered ? colours.green : colours.yellow,
           },
-      String(counters.existing),
-      describeSelected(counters, destinations),
-      ...(hasLive ? [destinations.map(({ live }) => String(live ?? 0)).join("\n")] : []),
-      String(counters.missed),
-      {
-        text: String(counters.errors),
-        paint: counters.errors > 0 ? colours.red : (text: string) => text,
-      },
+      ...numbers.map(({ heading, of }): Cell => {
+        const cell = of(row);
+        const isError = heading.startsWith("ERRORS") && counters.errors > 0;
+        return isError && typeof cell === "string" ? { text: cell, paint: colours.red } : cell;
+      }),
     ];
   });
   return (
-    renderTable(shown, cells, { width, paintHeading: colours.bold }) +
+    renderTable([...identifying, ...numbers], cells, { width, paintHeading: colours.bold }) +
     strangerHints(rows, holderOf) +
     hints(rows, holderOf)
   );
+}
+
+/** Formats how often something was in a second: `0`, `<0.1`, `2.5`, `1200`; `?` for unknown. */
+function formatRate(rate: number | undefined): string {
+  if (rate === undefined) return "?";
+  if (rate === 0 || rate >= 10) return String(Math.round(rate));
+  return rate < 0.1 ? "<0.1" : String(Math.round(rate * 10) / 10);
+}
+
+/** Several destinations have a rate each, beside their names. */
+function describeSelectedRates({ rates, destinations }: Row): string {
+  const each = destinations.flatMap((row) => row.selectedPerSecond ?? []);
+  return each.length < 2
+    ? formatRate(rates?.selectedPerSecond)
+    : each.map((one) => formatRate(one)).join("\n");
 }
 
 /**

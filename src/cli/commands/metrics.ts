@@ -3,6 +3,7 @@ import type { MetricsJson } from "../../json/metrics.js";
 import { published } from "../../json/published.js";
 import { metricsPage } from "../../daemon/collect.js";
 import { LISTED_MAPPINGS_MAX } from "../../daemon/metrics.js";
+import { OpenCounts } from "../../daemon/open-counts.js";
 import { RefusalTotals } from "../../daemon/refusal-totals.js";
 import { samplesOf } from "../render/samples.js";
 import { print, type Context } from "../shell/context.js";
@@ -25,6 +26,7 @@ async function fromKernel(context: Context, limit: number): Promise<string> {
     metricsPage(dataPlane, {
       limit,
       refusals: new RefusalTotals().add(dataPlane.refusals()),
+      open: new OpenCounts(),
       daemon: null,
     }),
   );

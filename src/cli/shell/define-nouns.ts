@@ -25,6 +25,7 @@ import type { MappingsOptions } from "../commands/mappings.js";
 import type { StatusOptions } from "../commands/status.js";
 import type { TimeoutOptions } from "../commands/wait.js";
 import { metricsLimitOption } from "./metrics-options.js";
+import { sortOrders } from "../../daemon/sort.js";
 import type { MetricsOptions } from "../commands/metrics.js";
 import type { MonitorOptions } from "../commands/monitor.js";
 
@@ -52,7 +53,9 @@ export function defineNouns(define: Define): void {
       "show the active mappings, their counters, and which listener would get a connection now",
     description: [
       "Counters count lookups, not packets: for UDP, ICMP errors and GRO look up too. They continue across changes as long as a mapping keeps its name and protocol.",
-      "OPEN, with --connections or where mappings are named, is how many connections of TCP and clients of UDP each destination has now. The kernel itself notes which listener accepted a connection. Those that were accepted before ilm knew the listener are not counted; MPTCP counts subflows.",
+      "--rate reads the counters twice, and shows what was counted in a second instead of in all. If the rules change in between, mappings whose counters may have begun anew have no rate (`?`).",
+      "--sort begins with the largest number; what is alike stays in the order of the rules, which is the configuration's, with what was added at run time last. `rate` is that of `selected`.",
+      "OPEN, with --connections, and for root where mappings are named, is how many connections of TCP and clients of UDP each destination has now. The kernel itself notes which listener accepted a connection. Those that were accepted before ilm knew the listener are not counted; MPTCP counts subflows.",
     ],
     arguments: [new Argument("[NAME...]", "only the mappings with these names")],
     options: [
@@ -66,9 +69,14 @@ export function defineNouns(define: Define): void {
         "only mappings that lead there: an address or a service, with or without a port",
       ),
       limitOption("show at most this many, from the first"),
+      new Option("--sort <ORDER>", "in this order (default: rules)").choices(sortOrders),
+      new Option(
+        "--rate [SECONDS]",
+        "measure how often each is used in a second, for this long (default: 1)",
+      ),
       new Option("--down", "only mappings that have no listener"),
       new Option("--added", "only mappings that were added at run time"),
-      new Option("--connections", "count what is open at each destination, for root only"),
+      new Option("--connections", "count what is open at each destination"),
       namesOption(),
     ],
     examples: [
@@ -76,6 +84,7 @@ export function defineNouns(define: Define): void {
       { command: "ilm mappings --port 443 --to web", purpose: "those of a port to a service" },
       { command: "ilm mappings --down", purpose: "mappings that have no listener" },
       { command: "ilm mappings --connections", purpose: "with what is open at each destination" },
+      { command: "ilm mappings --sort rate --limit 10", purpose: "the ten that are used most now" },
     ],
     task:
       ([names], options) =>

@@ -61,6 +61,7 @@ import {
   nothingCounted,
   type Packet,
 } from "../../../src/model/decision.js";
+import type { Connections } from "../../../src/model/connection.js";
 import type { Flow } from "../../../src/model/flow.js";
 import type { Refusal } from "../../../src/model/refusal.js";
 import type { Ending, Listener } from "../../../src/model/listener.js";
@@ -258,8 +259,11 @@ export class FakeDataPlane implements DataPlane {
     return [];
   }
 
-  connections(): [] {
-    return [];
+  /** What is open over TCP. */
+  connected: Connections[] = [];
+
+  connections(): Connections[] {
+    return this.connected;
   }
 
   /** What UDP clients dialled. */
@@ -435,16 +439,32 @@ export class FakeDataPlane implements DataPlane {
     };
   }
 
-  /** What each mapping has counted. */
+  /** What each mapping has counted, unless `countedAt` says. */
   counted: Counters = { existing: 0, selected: 0, missed: 0, errors: 0 };
+  /** What mappings have counted, by index. */
+  countedAt: readonly Counters[] = [];
 
   counters() {
     const count = this.#active === null ? 0 : countMappings(this.#active.rules);
-    return countersOf(...Array.from({ length: count }, () => this.counted));
+    return countersOf(...Array.from({ length: count }, (_, index) => this.#countedBy(index)));
+  }
+
+  #countedBy(index: number): Counters {
+    return this.countedAt[index] ?? this.counted;
   }
 
   countersOf(indexes: readonly number[]) {
-    return indexes.map(() => ({ ...this.counted, to: [this.counted.selected] }));
+    return indexes.map((index) => {
+      const counted = this.#countedBy(index);
+      return { ...counted, to: [counted.selected] };
+    });
+  }
+
+  /** Of the registry; another one counts anew. */
+  registry = 1;
+
+  registryId(): number {
+    return this.registry;
   }
 
   counterTotal(): Counters {

@@ -15,13 +15,17 @@ import { type Rules, toBeActive } from "../../../src/model/rules.js";
 import { Judge } from "../../../src/rules/judge.js";
 import { countersOf, mapping } from "./fixtures.js";
 
+/** What was open, and when that was counted. */
+const open = { counts: [[5], [6]], countedAt: 1_767_323_040_500, seconds: 0.25 };
+
 function read(list: CounterList): Parameters<typeof ofMappings>[1] {
   const of = (indexes: readonly number[]): MappingCounters[] =>
     indexes.flatMap((index) => {
       const own = list.at(index);
       return own === undefined ? [] : [{ ...own, to: [own.selected] }];
     });
-  return { of, total: () => list.total() };
+  const counters = { of, total: () => list.total() };
+  return { counters, listeners: [], judge, open: () => open };
 }
 
 const judge = (rules: Rules) => new Judge(rules, "refuse", () => true);
@@ -49,6 +53,7 @@ const input: MetricsInput = {
       { labels: { mapping: "web", protocol: "tcp" }, listening: true },
       { labels: { mapping: "spare", protocol: "tcp" }, listening: false },
     ],
+    open,
     flows: { live: 12, capacity: 65_536 },
     faults: { untracked: 0, unplaced: 0, flows: 0, unanswered: 7, unsteered: 0 },
     watching: { readers: 2, dropped: 9 },
@@ -65,6 +70,14 @@ const input: MetricsInput = {
       listening: true,
       selected: 2,
       queue: { waiting: 5, limit: 4, drops: 15 },
+      open: 8,
+    },
+    {
+      labels: { mapping: "names", protocol: "udp" },
+      listening: true,
+      selected: 2,
+      queue: null,
+      open: 9,
     },
   ],
   daemon: {
@@ -101,6 +114,11 @@ describe("the page", () => {
     expect(page).toContain('ilm_listener_queue_limit{mapping="web",protocol="tcp"} 4\n');
     expect(page).toContain('ilm_listener_drops_total{mapping="web",protocol="tcp"} 15\n');
     expect(page).toContain('ilm_destination_selected_total{mapping="web",protocol="tcp"} 2\n');
+    expect(page).toContain('ilm_destination_connections{mapping="web",protocol="tcp"} 8\n');
+    expect(page).toContain('ilm_destination_flows{mapping="names",protocol="udp"} 9\n');
+    expect(page.match(/^ilm_destination_(?:connections|flows)\{/gm)).toHaveLength(2);
+    expect(page).toContain("ilm_connections_counted_timestamp_seconds 1767323040.5\n");
+    expect(page).toContain("ilm_connections_count_duration_seconds 0.25\n");
     expect(page).toContain("ilm_applied_timestamp_seconds 1767323045\n");
     expect(page).toContain('ilm_refusals_total{reason="mapped"} 2\n');
     expect(page).toContain("ilm_decision_readers 2\n");
@@ -147,7 +165,13 @@ describe("the page", () => {
     const page = renderMetrics({
       ...input,
       destinations: [
-        { labels: { mapping: name, protocol: "tcp" }, listening: false, selected: 0, queue: null },
+        {
+          labels: { mapping: name, protocol: "tcp" },
+          listening: false,
+          selected: 0,
+          queue: null,
+          open: null,
+        },
       ],
     });
     expect(page).toContain(String.raw`mapping="a\"b\\c\nd"`);
@@ -194,7 +218,7 @@ describe("the page", () => {
 
   test("has each series once", () => {
     const labels = { mapping: "twice", protocol: "tcp" };
-    const one = { labels, listening: true, selected: null, queue: null };
+    const one = { labels, listening: true, selected: null, queue: null, open: null };
     const page = renderMetrics({ ...input, destinations: [one, one] });
     expect(page.match(/mapping="twice"/g)).toHaveLength(1);
   });
@@ -224,37 +248,34 @@ describe("mappings", () => {
     });
 
   test("are listed one by one, and their destinations too", () => {
-    const { lookups, destinations } = ofMappings(
-      rules(1),
-      read(countersOf(counted, counted)),
-      [],
-      judge,
-    );
+    const { lookups, destinations } = ofMappings(rules(1), read(countersOf(counted, counted)));
     expect(lookups).toEqual([
       { labels: { mapping: "m0", protocol: "tcp" }, counters: counted },
       { labels: { mapping: "more", protocol: "tcp" }, counters: counted },
     ]);
     expect(destinations.map(({ labels }) => labels["mapping"])).toEqual(["m0", "more"]);
     expect(destinations.map(({ selected }) => selected)).toEqual([2, 2]);
+    expect(destinations.map(({ open: number }) => number)).toEqual([5, 6]);
   });
 
   test("are summed up when they are more than the limit", () => {
-    expect(ofMappings(rules(1), read(countersOf(counted)), [], judge, 1).mappings).toBeNull();
-    expect(ofMappings(rules(1), read(countersOf(counted)), [], judge, 2).mappings).toHaveLength(2);
+    expect(ofMappings(rules(1), read(countersOf(counted)), 1).mappings).toBeNull();
+    expect(ofMappings(rules(1), read(countersOf(counted)), 2).mappings).toHaveLength(2);
   });
 
   test("are summed up when they are too many for a page", () => {
     const many = rules(LISTED_MAPPINGS_MAX);
-    expect(ofMappings(many, read(countersOf(counted, counted)), [], judge)).toEqual({
+    expect(ofMappings(many, read(countersOf(counted, counted)))).toEqual({
       lookups: [{ labels: {}, counters: { existing: 2, selected: 4, missed: 6, errors: 8 } }],
       destinations: [],
       mappings: null,
+      open: null,
     });
     const page = renderMetrics({
       ...input,
       loaded: input.loaded && {
         ...input.loaded,
-        ...ofMappings(many, read(countersOf(counted)), [], judge),
+        ...ofMappings(many, read(countersOf(counted))),
       },
     });
     expect(page).toContain('ilm_lookups_total{outcome="selected"} 2\n');

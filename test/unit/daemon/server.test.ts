@@ -5,6 +5,7 @@ import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:f
 import { type IncomingMessage, request as httpRequest } from "node:http";
 import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
+import { setImmediate as immediate } from "node:timers/promises";
 import { join } from "node:path";
 import * as fc from "fast-check";
 import type { Service } from "../../../src/model/mapping.js";
@@ -75,11 +76,21 @@ const listed: ListedMapping = {
       dualStack: false,
       listening: true,
       selected: 1,
+      selectedPerSecond: 0.5,
+      connections: 3,
+      flows: null,
       ended: null,
       drained: false,
     },
   ],
   counters: { existing: 0, selected: 1, missed: 0, errors: 0 },
+  rates: {
+    seconds: 2,
+    existingPerSecond: 0,
+    selectedPerSecond: 0.5,
+    missedPerSecond: 0,
+    errorsPerSecond: 0,
+  },
 };
 
 let folder: string;
@@ -126,7 +137,8 @@ async function serve(options: Partial<ApiOptions> = {}): Promise<ApiServer> {
       },
       state: () => state,
       services: () => [service],
-      mappings: (query) => {
+      mappings: async (query) => {
+        await immediate();
         const names = query.getAll("name");
         if (!names.includes("nobody")) return { total: names.length, mappings: [listed] };
         throw new IlmError("NOT_FOUND", "there is no such mapping");
@@ -233,7 +245,7 @@ describe("a running daemon", () => {
     const options = { socketPath: path };
     expect(await requestState(1, options)).toEqual(state);
     expect(await requestServices(1, options)).toEqual([service]);
-    const found = await requestMappings(1, new URLSearchParams({ name: "one" }), options);
+    const found = await requestMappings(1, new URLSearchParams({ name: "one" }), 0, options);
     expect(found).toEqual({ total: 1, mappings: [listed] });
   });
 

@@ -30,11 +30,21 @@ describe("a user who may not open the data plane", () => {
         ...destinationShape({ address: address("127.0.1.10"), port: 80 }),
         listening: true,
         selected: 2,
+        selectedPerSecond: 0.25,
+        connections: 4,
+        flows: null,
         ended: null,
         drained: false,
       },
     ],
     counters: { existing: 1, selected: 2, missed: 3, errors: 0 },
+    rates: {
+      seconds: 4,
+      existingPerSecond: 0,
+      selectedPerSecond: 0.25,
+      missedPerSecond: 12.4,
+      errorsPerSecond: 0,
+    },
   };
 
   beforeEach(() => {
@@ -96,13 +106,29 @@ describe("a user who may not open the data plane", () => {
       mappings(context, { protocol: "tcp", port: "80", limit: "1" }, ["web", "db"]);
     const { out, err } = await world.end(false, command);
     expect(out).toMatch(
-      /^NAME[^]*\nweb \(run time\) +tcp +80 +every +127\.0\.1\.10:80 +listens +1 +2 +3 +0\n$/,
+      /^NAME[^]*\nweb \(run time\) +tcp +80 +every +127\.0\.1\.10:80 +listens +1 +2 +4 +3 +0\n$/,
     );
     expect(err).toContain("showing 1 of 2 mappings");
     expect(asked).toEqual(["name=web&name=db&protocol=tcp&port=80&limit=1"]);
     expect(await world.json("mappings", command)).toMatchObject([
       { name: "web", runtime: true, to: [{ listening: true, listener: null }], obstacles: null },
     ]);
+  });
+
+  test("has the daemon measure rates, sort, and count what is open", async () => {
+    const options = { sort: "rate", rate: "4", connections: true } as const;
+    const { out } = await world.end(false, async (context) => {
+      await mappings(context, options, []);
+    });
+    expect(out).toMatch(
+      /^NAME[^]* EXISTING\/S +SELECTED\/S +OPEN +MISSED\/S +ERRORS\/S\nweb[^\n]* 0 +0\.3 +4 +12 +0\n$/,
+    );
+    expect(asked).toEqual(["sort=rate&rate=4&connections=true"]);
+    asked.length = 0;
+    await world.end(false, async (context) => {
+      await mappings(context, { sort: "rate" }, []);
+    });
+    expect(asked).toEqual(["sort=rate&rate=1"]);
   });
 
   test("adds and removes mappings through the daemon, which knows the services", async () => {

@@ -1,0 +1,123 @@
+/**
+ * Picks the mappings that a listing shows, in the order that was asked for, with what they have
+ * counted, how often they were used in a second, and what is open at their destinations.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Active, DataPlane } from "../dataplane/types.js";
+import type { MappingCounters } from "../model/decision.js";
+import { toLazy } from "../model/mappings.js";
+import { type Rules, allMappings } from "../model/rules.js";
+import { type Live, liveIn } from "../rules/live.js";
+import { type Choice, chooseMappings } from "./chosen.js";
+import {
+  type Rates,
+  type Reading,
+  TOLD_APART_MAX,
+  ratesBetween,
+  readCounters,
+  unknownRates,
+} from "./rates.js";
+import { sortIndexes } from "./sort.js";
+
+export interface Picked {
+  /** The indexes of the mappings among all active ones, in the order that was asked for. */
+  readonly indexes: readonly number[];
+  /** How many were chosen, including those beyond the limit. */
+  readonly total: number;
+  readonly counters: readonly MappingCounters[];
+  /** Null when there was no earlier reading. */
+  readonly rates: Rates | null;
+  /** How many are open at each destination; null when they were not counted. */
+  readonly live: readonly (readonly number[])[] | null;
+}
+
+/** The active rules, as they were read. */
+interface Whole {
+  readonly active: Active;
+  readonly rules: Rules;
+  /** Returns what tells whether a mapping has a listener. */
+  readonly served: () => (index: number) => boolean;
+}
+
+interface Earlier {
+  /** What `readFirst` returned. */
+  readonly first: Reading | null;
+  /** Counts what is open. */
+  readonly open: () => readonly Live[];
+}
+
+/** Waits until counters are to be read again. */
+export async function untilNext(seconds: number): Promise<void> {
+  await sleep(seconds * 1000);
+}
+
+/**
+ * Reads the counters of what the choice may show a moment later. A mapping that has a listener now
+ * may have none then. Returns null when the rules changed meanwhile.
+ */
+export function readFirst(
+  dataPlane: DataPlane,
+  { active, rules, served }: Whole,
+  choice: Choice,
+): Reading | null {
+  const mappings = allMappings(rules);
+  const fromFile = rules.file.mappings.length;
+  const limit = choice.down ? Infinity : choice.limit;
+  const candidates = { ...choice, down: false, limit };
+  const { indexes } = chooseMappings(mappings, { fromFile, served }, candidates);
+  return readCounters(dataPlane, active, mappings, indexes);
+}
+
+/** Picks mappings. Throws NOT_FOUND. */
+export function pickMappings(
+  dataPlane: DataPlane,
+  { active, rules, served }: Whole,
+  choice: Choice,
+  { first, open: countOpen }: Earlier,
+): Picked {
+  const mappings = allMappings(rules);
+  const fromFile = rules.file.mappings.length;
+  const { indexes: candidates, total } = chooseMappings(mappings, { fromFile, served }, choice);
+  const { sort, limit, rateSeconds } = choice;
+  const live = choice.connections ? countOpen() : null;
+  const openOf = (indexes: readonly number[]): Picked["live"] =>
+    live && liveIn(rules, indexes, live);
+  const ratesOf = (indexes: readonly number[]): Rates | null => {
+    if (rateSeconds === null) return null;
+    if (first === null) return unknownRates(rateSeconds, indexes);
+    const second = readCounters(dataPlane, active, mappings, indexes);
+    return ratesBetween(first, second, mappings, indexes);
+  };
+  // What the order goes by is known of all candidates.
+  const open = sort === "connections" ? openOf(candidates) : null;
+  const rates = sort === "rate" ? ratesOf(candidates) : null;
+  const amountOf = amounts();
+  const lists = toLazy(mappings);
+  const indexes = sortIndexes(lists, candidates, sort, amountOf).slice(0, limit);
+  const places = new Map(candidates.map((index, place) => [index, place]));
+  const placeOf = (index: number): number => places.get(index) ?? -1;
+  return {
+    indexes,
+    total,
+    counters: dataPlane.countersOf(indexes),
+    rates: rates && { ...rates, of: indexes.map((index) => rates.of[placeOf(index)] ?? null) },
+    live: open && indexes.map((index) => open[placeOf(index)] ?? []),
+    ...(rates === null && { rates: ratesOf(indexes) }),
+    ...(open === null && { live: openOf(indexes) }),
+  };
+
+  /** Returns the number that the order goes by, by the place among the candidates. */
+  function amounts(): (place: number) => number | null {
+    if (sort === "rate") return (place) => rates?.of[place]?.selected ?? null;
+    if (sort === "connections") {
+      return (place) => (open?.[place] ?? []).reduce((sum, one) => sum + one, 0);
+    }
+    if (sort !== "selected" && sort !== "missed") return () => null;
+    if (candidates.length > TOLD_APART_MAX) {
+      const all = dataPlane.counters();
+      return (place) => all.at(candidates[place] ?? -1)?.[sort] ?? null;
+    }
+    const some = dataPlane.countersOf(candidates);
+    return (place) => some[place]?.[sort] ?? null;
+  }
+}
