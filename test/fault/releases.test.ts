@@ -6,7 +6,7 @@ import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { pinnedPaths } from "../support/kernel-state.js";
 import { useNetwork } from "../support/network.js";
 import { random } from "../support/random.js";
-import { olderFormats, Release } from "../support/releases.js";
+import { olderFormats, refusesNewer, Release } from "../support/releases.js";
 import { sizes } from "../support/sizes.js";
 import {
   configurations,
@@ -21,11 +21,6 @@ import {
   startDaemons,
   underLoad,
 } from "../support/upgrade.js";
-
-/**
- * From this format on a release tells a newer one's state, and replaces it only when it is told to.
- */
-const FIRST_THAT_REFUSES = 9;
 
 /** The field of `status --json` that has the format of another version's state. */
 const formatField = "earlierFormat";
@@ -138,7 +133,7 @@ describe.each(formats)("the release that writes format %i", (format) => {
 
   test("it takes over this version's state under load, and add takes it back and keeps all of it", async () => {
     const { server, client } = network;
-    const back = ["apply", "-f", file, ...(format >= FIRST_THAT_REFUSES ? ["--over-newer"] : [])];
+    const back = ["apply", "-f", file, ...(refusesNewer(format) ? ["--over-newer"] : [])];
     await server.ilmDone(["apply", "-f", file]);
     await underLoad(client, "file", async () => await release.done(server, back));
     const state = await fillState(network, release, late);
@@ -159,7 +154,7 @@ describe.each(formats)("the release that writes format %i", (format) => {
   });
 });
 
-describe.each(formats.filter((format) => format >= FIRST_THAT_REFUSES))(
+describe.each(formats.filter(refusesNewer))(
   "the release that writes format %i, and knows of newer ones,",
   (format) => {
     test("refuses this version's state, and changes nothing", async () => {

@@ -38,6 +38,36 @@ services:
   web: { address: 127.0.1.10, unit: web.service, publish: { 80: 8000 } }
 `;
 
+/** A watchdog, and a restart, that do not have to be waited for. */
+const soon = `
+[Service]
+WatchdogSec=1
+RestartSec=100ms
+`;
+
+/** The most that systemd-analyze may find of what the units could do without, of 100. */
+const EXPOSURE = 35;
+
+/** Dials the daemon again and again, and knows what came of it. */
+class Dials {
+  readonly #came = new Set<string>();
+  #ends = false;
+  readonly #done = this.#dial();
+
+  async #dial(): Promise<void> {
+    do {
+      const answer = network.client.curl("203.0.113.5", 80);
+      this.#came.add(await answer.catch((error: unknown) => String(error)));
+    } while (!this.#ends);
+  }
+
+  async stop(): Promise<ReadonlySet<string>> {
+    this.#ends = true;
+    await this.#done;
+    return this.#came;
+  }
+}
+
 describe.each(suites)("on %s", (suite) => {
   let host: BootedHost;
   let before: string[] = [];
@@ -72,6 +102,79 @@ describe.each(suites)("on %s", (suite) => {
   test("the manual and the completions are where their programs look", async () => {
     expect(await host.must(["man", "--where", "ilm", "ilm-run"])).toContain("ilm.1.gz");
     expect(await host.must(["bash", "-n", "/usr/share/bash-completion/completions/ilm"])).toBe("");
+  });
+
+  test("systemd finds nothing wrong with its units, and little that they could do without", async () => {
+    const units = ["/lib/systemd/system/ilm.service", "ilm@blue.service"];
+    expect(await host.must(["systemd-analyze", "verify", "--man=no", ...units])).toBe("");
+    for (const unit of ["ilm.service", "ilm@blue.service"]) {
+      // Of 100: what is left is BPF's, and root's.
+      await host.must(["systemd-analyze", "security", `--threshold=${EXPOSURE}`, unit]);
+    }
+  });
+
+  test("a reload of a wrong file fails, says why, and changes nothing", async () => {
+    host.write("/etc/ilm/ilm.yaml", rules.replace("80: 8000", "80: web"));
+    expect((await host.run(["systemctl", "reload", "ilm"])).status).not.toBe(0);
+    expect(await host.must(["ilm", "status"])).toContain("was refused in its current form");
+    expect(await network.client.curl("203.0.113.5", 80)).toBe("from the host");
+  });
+
+  test("with a wrong file it starts with what was right last", async () => {
+    await host.must(["ilm", "unload"]);
+    await host.must(["systemctl", "restart", "ilm"]);
+    expect(await network.client.curl("203.0.113.5", 80)).toBe("from the host");
+    expect(await host.must(["journalctl", "-u", "ilm", "-o", "cat"])).toMatch(
+      /the rules are those of \S+, when the configuration was right/,
+    );
+  });
+
+  test("without that it tries again, and starts once the file is right", async () => {
+    await host.must(["ilm", "unload"]);
+    await host.must(["sh", "-c", "rm -r /var/lib/ilm/*"]);
+    expect((await host.run(["systemctl", "restart", "ilm"])).status).not.toBe(0);
+    host.write("/etc/ilm/ilm.yaml", rules);
+    await eventually("the service is active", async () =>
+      (await host.run(["systemctl", "is-active", "ilm"])).status === 0 ? true : null,
+    );
+    expect(await network.client.curl("203.0.113.5", 80)).toBe("from the host");
+  });
+
+  test.each([
+    ["killed", "KILL"],
+    ["silent for too long", "STOP"],
+  ])("when it is %s it is started again, and the rules stay", async (_, signal) => {
+    await host.units({ "ilm.service.d/soon.conf": soon });
+    await host.must(["systemctl", "restart", "ilm"]);
+    const mainPid = ["systemctl", "show", "--property=MainPID", "--value", "ilm"];
+    const before = await host.must(mainPid);
+    const dials = new Dials();
+    await host.must(["systemctl", "kill", "--kill-whom=main", `--signal=${signal}`, "ilm"]);
+    await eventually("another process is active", async () => {
+      const now = await host.must(mainPid);
+      const { status } = await host.run(["systemctl", "is-active", "ilm"]);
+      return status === 0 && now !== before && now !== "0\n" ? true : null;
+    });
+    expect(await dials.stop()).toEqual(new Set(["from the host"]));
+    await host.must(["rm", "/etc/systemd/system/ilm.service.d/soon.conf"]);
+    await host.must(["systemctl", "daemon-reload"]);
+  });
+
+  test("an instance follows the file of another network namespace", async () => {
+    await host.must(["ip", "netns", "add", "blue"]);
+    await host.must(["ip", "-n", "blue", "link", "set", "lo", "up"]);
+    host.write("/etc/ilm/blue.yaml", rules.replace(", unit: web.service", ""));
+    await host.must(["systemctl", "start", "ilm@blue"]);
+    expect(await host.must(["ilm", "status", "--netns", "blue"])).toMatch(
+      /source: +\/etc\/ilm\/blue.yaml\nmappings: +1,/,
+    );
+    host.write("/etc/ilm/blue.yaml", rules.replace("80: 8000", "80: 8000, 81: 8000"));
+    await host.must(["systemctl", "reload", "ilm@blue"]);
+    expect(await host.must(["ilm", "status", "--netns", "blue"])).toMatch(/mappings: +2,/);
+    await host.must(["systemctl", "stop", "ilm@blue"]);
+    await host.must(["ilm", "unload", "--netns", "blue"]);
+    await host.must(["ip", "netns", "delete", "blue"]);
+    await host.must(["rm", "/etc/ilm/blue.yaml"]);
   });
 
   test("removed, it leaves its configuration, and purged nothing", async () => {

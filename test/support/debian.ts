@@ -1,9 +1,10 @@
 /** Fresh Debians, and our packages for them. */
-import { copyFileSync } from "node:fs";
-import { join } from "node:path";
+import { copyFileSync, cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import type { BootedHost } from "./booted-host.js";
 import { root } from "./paths.js";
 import { must } from "./process.js";
+import type { Release } from "./releases.js";
 
 export const suites = ["bookworm", "trixie"] as const;
 export type Suite = (typeof suites)[number];
@@ -28,6 +29,37 @@ export async function buildPackages(folder: string): Promise<Packages> {
   const [deb, npm] = [...printed.matchAll(/^(\S+\.(?:deb|tgz)) /gm)].map(([, path]) => path);
   if (deb === undefined || npm === undefined) throw new Error(`no packages: ${printed}`);
   return { deb, npm };
+}
+
+/**
+ * Makes a package of an older release out of ours: it has the older program, and all else as ours.
+ * Its version is 0.0.FORMAT-1, which is less than ours.
+ */
+export async function packageOf(release: Release, ours: string, folder: string): Promise<string> {
+  const unpacked = join(folder, `older-${release.format}`);
+  const older = `${unpacked}.deb`;
+  await must(["dpkg-deb", "--raw-extract", ours, unpacked]);
+  const library = join(unpacked, "usr/lib/ilm");
+  const built = dirname(dirname(release.command));
+  const first = readFileSync(join(library, "bin/ilm"), "utf8").split("\n", 1)[0] ?? "";
+  for (const name of ["dist", "bin/ilm", "bin/package.json", "schema"]) {
+    rmSync(join(library, name), { recursive: true, force: true });
+  }
+  for (const name of ["dist", "bin", "package.json"]) {
+    cpSync(join(built, name), join(library, name), { recursive: true });
+  }
+  cpSync(join(root, "node_modules/koffi"), join(library, "node_modules/koffi"), {
+    recursive: true,
+  });
+  const command = join(library, "bin/ilm");
+  writeFileSync(command, readFileSync(command, "utf8").replace(/^#!.*$/m, first));
+  const control = join(unpacked, "DEBIAN/control");
+  const fields = readFileSync(control, "utf8");
+  writeFileSync(control, fields.replace(/^Version: .*$/m, `Version: 0.0.${release.format}-1`));
+  rmSync(join(unpacked, "DEBIAN/md5sums"));
+  await must(["dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", unpacked, older]);
+  rmSync(unpacked, { recursive: true });
+  return older;
 }
 
 /** Gives the host a package, and returns its path there. */

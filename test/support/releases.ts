@@ -22,6 +22,11 @@ export function olderFormats(): readonly number[] {
     .filter((format) => format !== ILM_ABI_VERSION);
 }
 
+/** Reports whether the release tells a newer one's state, and replaces it only when told to. */
+export function refusesNewer(format: number): boolean {
+  return format >= 9;
+}
+
 export class Release {
   readonly format: number;
   readonly #path: string;

@@ -23,7 +23,7 @@ export const configurations = {
 const serviceAddresses = ["127.0.1.10", "fd5e:ed00::10"];
 
 /** Mappings that are added at run time. */
-const added = ["tcp:7000=127.0.1.10:6000", "udp:7001=[fd5e:ed00::10]:6000"];
+export const runTimeMappings = ["tcp:7000=127.0.1.10:6000", "udp:7001=[fd5e:ed00::10]:6000"];
 
 type Dialled = readonly [Protocol, Family, number];
 
@@ -192,7 +192,7 @@ export async function fillState(
   late: LateDaemons,
 ): Promise<OldState> {
   const { server } = network;
-  await release.done(server, ["add", ...added]);
+  await release.done(server, ["add", ...runTimeMappings]);
   await expectServed(network, [...ofFile, ...ofRunTime]);
   const flows = await late.dial();
   const [shown, state, addresses] = await Promise.all([
@@ -202,7 +202,7 @@ export async function fillState(
   ]);
   const rows = JSON.parse(shown) as readonly Row[];
   const used = rows.filter(({ counters }) => counters.selected + counters.existing > 0);
-  expect(used.length, "mappings that were dialled").toBe(4 + added.length);
+  expect(used.length, "mappings that were dialled").toBe(4 + runTimeMappings.length);
   return { ...state, addresses, rows, flows };
 }
 
