@@ -1,6 +1,6 @@
 # bash completion for ilm; made by "ilm completion bash"
 _ilm() {
-  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} command="" index words
+  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} command="" index words=""
   local whole=${COMP_LINE:0:${COMP_POINT:-0}} before=""
   COMPREPLY=()
   # Names have colons, at which bash splits words; what it puts in is what follows the last one.
@@ -18,7 +18,7 @@ _ilm() {
     --rate) COMPREPLY=(); return ;;
     --timeout) COMPREPLY=(); return ;;
     --metrics-limit) COMPREPLY=(); return ;;
-    -f|--file) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+    -f|--file) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -W "$words" -f -- "$current"); return ;;
     --from) COMPREPLY=(); return ;;
     --interface) mapfile -t COMPREPLY < <(compgen -W "$(ls /sys/class/net 2>/dev/null)" -- "$current"); return ;;
     --listening) COMPREPLY=(); return ;;
@@ -32,7 +32,7 @@ _ilm() {
     --count) COMPREPLY=(); return ;;
     --seconds) COMPREPLY=(); return ;;
     --kind) mapfile -t COMPREPLY < <(compgen -W "wildcard foreign-address mapped-port service-unserved mapping-unserved destination-elsewhere address-missing privilege refused reported" -- "$current"); return ;;
-    --against) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+    --against) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -W "$words" -f -- "$current"); return ;;
     --label) COMPREPLY=(); return ;;
     --readers) COMPREPLY=(); return ;;
     --writers) COMPREPLY=(); return ;;
@@ -96,30 +96,30 @@ _ilm() {
     "") words="status mappings wait history export listeners flows metrics explain monitor audit doctor address hosts check diff import run apply adopt reload add remove drain undrain rollback confirm off on unload demo schema completion help -V --version --json --netns --wide --no-color -h --help" ;;
     help) words="status mappings wait history export listeners flows metrics explain monitor audit doctor address hosts check diff import run apply adopt reload add remove drain undrain rollback confirm off on unload demo schema completion" ;;
     status) words="--check -V --version --json --netns --wide --no-color -h --help" ;;
-    mappings) words="--protocol --port --to --limit --sort --rate --down --added --connections --names -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm mappings --names 2>/dev/null)"; } ;;
-    wait) words="--timeout -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm mappings --names 2>/dev/null; ilm address --names 2>/dev/null)"; } ;;
+    mappings) if [[ $current == -* ]]; then words="--protocol --port --to --limit --sort --rate --down --added --connections --names -V --version --json --netns --wide --no-color -h --help"; else words="$(ilm mappings --names 2>/dev/null)"; fi ;;
+    wait) if [[ $current == -* ]]; then words="--timeout -V --version --json --netns --wide --no-color -h --help"; else words="$(ilm mappings --names 2>/dev/null; ilm address --names 2>/dev/null)"; fi ;;
     history) words="--limit -V --version --json --netns --wide --no-color -h --help" ;;
     export) words="--file-only --runtime --ndjson -V --version --json --netns --wide --no-color -h --help" ;;
     listeners) words="--mapped --limit -V --version --json --netns --wide --no-color -h --help" ;;
     flows) words="--limit -V --version --json --netns --wide --no-color -h --help" ;;
     metrics) words="--metrics-limit -V --version --json --netns --wide --no-color -h --help" ;;
-    explain) words="-f --file --from --interface --listening --expect -V --version --json --netns --wide --no-color -h --help tcp udp -" ;;
+    explain) if [[ $current == -* ]]; then words="-f --file --from --interface --listening --expect -V --version --json --netns --wide --no-color -h --help"; else words="tcp udp -"; fi ;;
     monitor) words="--protocol --on --port --from --mapping --verdict --sample --rate --count --seconds --summary -V --version --json --netns --wide --no-color -h --help" ;;
     audit) words="--kind --limit -V --version --json --netns --wide --no-color -h --help" ;;
     doctor) words="-V --version --json --netns --wide --no-color -h --help" ;;
-    address) words="-f --file --names -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm address --names 2>/dev/null)"; } ;;
+    address) if [[ $current == -* ]]; then words="-f --file --names -V --version --json --netns --wide --no-color -h --help"; else words="$(ilm address --names 2>/dev/null)"; fi ;;
     hosts) words="-f --file -V --version --json --netns --wide --no-color -h --help" ;;
     check) words="-f --file -V --version --json --netns --wide --no-color -h --help" ;;
     diff) words="-f --file --against --summary --limit -V --version --json --netns --wide --no-color -h --help" ;;
-    import) words="--label -V --version --json --netns --wide --no-color -h --help tubular nft"; [[ $current == -* ]] || { compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return; } ;;
+    import) if [[ $current == -* ]]; then words="--label -V --version --json --netns --wide --no-color -h --help"; else words="tubular nft"; compopt -o filenames; mapfile -t COMPREPLY < <(compgen -W "$words" -f -- "$current"); return; fi ;;
     run) words="-f --file --readers --writers --keep --metrics --metrics-limit --replace --over-newer -V --version --json --netns --wide --no-color -h --help" ;;
     apply) words="-f --file --replace --dry-run --confirm --wait --timing --over-newer -V --version --json --netns --wide --no-color -h --help" ;;
-    adopt) words="-f --file --dry-run --undo --lines --restart --socket-units --drain --start-timeout --spare-ssh-port --login-timeout -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm address --names 2>/dev/null)"; } ;;
+    adopt) if [[ $current == -* ]]; then words="-f --file --dry-run --undo --lines --restart --socket-units --drain --start-timeout --spare-ssh-port --login-timeout -V --version --json --netns --wide --no-color -h --help"; else words="$(ilm address --names 2>/dev/null)"; fi ;;
     reload) words="--timing -V --version --json --netns --wide --no-color -h --help" ;;
     add) words="--replace --for --dry-run --confirm --wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
-    remove) words="--dry-run --confirm --wait --timing -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm mappings --added --names 2>/dev/null)"; } ;;
-    drain) words="--force --until-idle --timeout --wait --timing -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm address --names 2>/dev/null)"; } ;;
-    undrain) words="--wait --timing -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm drain 2>/dev/null | awk NF==1)"; } ;;
+    remove) if [[ $current == -* ]]; then words="--dry-run --confirm --wait --timing -V --version --json --netns --wide --no-color -h --help"; else words="$(ilm mappings --added --names 2>/dev/null)"; fi ;;
+    drain) if [[ $current == -* ]]; then words="--force --until-idle --timeout --wait --timing -V --version --json --netns --wide --no-color -h --help"; else words="$(ilm address --names 2>/dev/null)"; fi ;;
+    undrain) if [[ $current == -* ]]; then words="--wait --timing -V --version --json --netns --wide --no-color -h --help"; else words="$(ilm drain 2>/dev/null | awk NF==1)"; fi ;;
     rollback) words="--dry-run --wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
     confirm) words="--back --wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
     off) words="--wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
@@ -127,7 +127,7 @@ _ilm() {
     unload) words="--wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
     demo) words="--keep -V --version --json --netns --wide --no-color -h --help" ;;
     schema) words="-V --version --json --netns --wide --no-color -h --help" ;;
-    completion) words="-V --version --json --netns --wide --no-color -h --help bash zsh fish" ;;
+    completion) if [[ $current == -* ]]; then words="-V --version --json --netns --wide --no-color -h --help"; else words="bash zsh fish"; fi ;;
     *) words="" ;;
   esac
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")

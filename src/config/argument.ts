@@ -95,7 +95,8 @@ function notArgument(text: string): { reason: string; hint: string } {
   if (/^(?:[/~]|\.{1,2}\/)|\.(?:ya?ml|nd?json|json)$/i.test(text)) {
     return {
       reason: `${shown} is a file and not a mapping`,
-      hint: `write -f ${text}, as in \`ilm apply -f ${text}\``,
+      // Not with a command: whoever only checks it is not led to what activates it.
+      hint: `write -f ${text}`,
     };
   }
   if (/^\s*(?:\{|- )/.test(text)) {

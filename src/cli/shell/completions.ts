@@ -104,14 +104,16 @@ function bash(program: CommandReference): string {
   const names = program.commands.map((command) => command.name);
   const withValue = valued(program);
   const cases = program.commands.map((command) => {
-    const words = [...flagsOf(optionsOf(program, command)), ...choicesOf(command)];
-    const source = operandOf(command);
-    const more = source === "none" ? "" : `; [[ $current == -* ]] || { ${bashOperand(source)}; }`;
-    return `    ${command.name}) words="${words.join(" ")}"${more} ;;`;
+    const flags = `words="${flagsOf(optionsOf(program, command)).join(" ")}"`;
+    const operand = bashOperand(operandOf(command), choicesOf(command));
+    // Options only for who begins one, where something else may stand.
+    const words =
+      operand === null ? flags : `if [[ $current == -* ]]; then ${flags}; else ${operand}; fi`;
+    return `    ${command.name}) ${words} ;;`;
   });
   return `# bash completion for ilm; made by "ilm completion bash"
 _ilm() {
-  local current=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD-1]} command="" index words
+  local current=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD-1]} command="" index words=""
   local whole=\${COMP_LINE:0:\${COMP_POINT:-0}} before=""
   COMPREPLY=()
   # Names have colons, at which bash splits words; what it puts in is what follows the last one.
@@ -169,10 +171,19 @@ function bashValue({ source, choices }: Valued): string {
   return `mapfile -t COMPREPLY < <(compgen -W "$(${command})" -- "$current")`;
 }
 
-const bashFiles = 'compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current")';
+/** Files, and what else is in `words`. */
+const bashFiles =
+  'compopt -o filenames; mapfile -t COMPREPLY < <(compgen -W "$words" -f -- "$current")';
 
-function bashOperand(source: Source): string {
-  return source === "file" ? `${bashFiles}; return` : `words+=" $(${printing[source] ?? ""})"`;
+/** Returns the command that completes an operand, or null where nothing does. */
+function bashOperand(source: Source, choices: readonly string[]): string | null {
+  const command = printing[source];
+  const parts = [
+    ...(choices.length === 0 ? [] : [`words="${choices.join(" ")}"`]),
+    ...(source === "file" ? [bashFiles, "return"] : []),
+    ...(command === undefined ? [] : [`words="$(${command})"`]),
+  ];
+  return parts.length === 0 ? null : parts.join("; ");
 }
 
 function zsh(program: CommandReference): string {
@@ -277,9 +288,14 @@ function fishOption(option: OptionReference, when: string): string {
     short === null ? "" : ` -s ${short.slice(1)}`,
     long === null ? "" : ` -l ${long.slice(2)}`,
   ].join("");
-  const values = choices.length === 0 ? null : ` -a '${choices.join(" ")}'`;
-  const operand = value === null ? "" : ` -r${values ?? fishAction(sourceOf(value))}`;
+  const operand = value === null ? "" : fishValues(choices, sourceOf(value));
   return `complete -c ilm${when}${flags}${operand} -d ${fishQuote(description)}`;
+}
+
+/** Returns what completes the value of an option; files only where it is one. */
+function fishValues(choices: readonly string[], source: Source): string {
+  if (source === "file") return ` -r${fishAction(source)}`;
+  return ` -x${choices.length === 0 ? fishAction(source) : ` -a '${choices.join(" ")}'`}`;
 }
 
 function fishAction(source: Source): string {

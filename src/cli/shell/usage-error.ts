@@ -22,20 +22,50 @@ export function translateParserError(error: unknown, program: Command): unknown 
   if (error.code === "commander.help" && (first !== helpCommand || about === undefined)) {
     return new IlmError("USAGE", "no command was given", { remedy: see });
   }
-  const [message = ""] =
+  const [said = ""] =
     error.code === "commander.help"
       ? [`unknown command '${about}'`]
       : error.message.replace(/^error: /, "").split("\n");
-  const remedy = remedyFor(message, program, command);
+  const noChoice = noChoiceOf(said);
+  const message = noChoice === null ? said : describeNoChoice(noChoice);
+  const remedy =
+    noChoice === null ? remedyFor(said, program, command) : remedyForNoChoice(noChoice, command);
   return new IlmError("USAGE", message, { remedy: remedy === null ? see : `${remedy} ${see}` });
+}
+
+/** A value that is none of those that an argument or option takes. */
+interface NoChoice {
+  /** The name of the argument, or the option. */
+  readonly what: string;
+  readonly given: string;
+  readonly choices: readonly string[];
+}
+
+/** Reads what the parser says of such a value; null when it says something else. */
+function noChoiceOf(message: string): NoChoice | null {
+  const [, option, given, argument, choices] =
+    /^(?:option '.*(--[a-z-]+)[^']*' argument|command-argument value) '(.*)' is invalid(?: for argument '(.*)')?\. Allowed choices are (.*)\.$/.exec(
+      message,
+    ) ?? [];
+  if (given === undefined || choices === undefined) return null;
+  return { what: option ?? argument ?? "", given, choices: choices.split(", ") };
+}
+
+function describeNoChoice({ what, given, choices }: NoChoice): string {
+  return `${what}: ${JSON.stringify(given)} is none of ${choices.join(", ")}`;
+}
+
+function remedyForNoChoice({ given, choices }: NoChoice, command: Command): string | null {
+  const lower = given.toLowerCase();
+  if (choices.includes(lower)) return `Write ${lower}, in lower case.`;
+  if (command.name() === "explain" && /[.:]/.test(given)) {
+    return "Write the protocol first, then what is dialled: `ilm explain tcp 203.0.113.5:443`.";
+  }
+  return didYouMean(nearest(given, choices), choices);
 }
 
 /** Returns what would be right, as a sentence; null when that is unknown. */
 function remedyFor(message: string, program: Command, command: Command): string | null {
-  const [, given, choices] =
-    /value '([^']*)' is invalid.*Allowed choices are (.*)\.$/.exec(message) ?? [];
-  const lower = given?.toLowerCase() ?? "";
-  if (choices?.split(", ").includes(lower) === true) return `Write ${lower}, in lower case.`;
   const name = /^unknown command '(.*)'$/.exec(message)?.[1];
   if (name !== undefined) {
     const meant = meantBy(name);

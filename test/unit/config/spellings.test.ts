@@ -166,7 +166,7 @@ describe("an argument of which it is not known what was meant is refused with wh
     ["80=www.example.com:80", /such as "127\.0\.1\.10:80"/],
     ["80=unix:/run/x.sock", /^let the daemon listen on an address too/],
     ["tcp:$PORT=web", /^write the value itself/],
-    ["/etc/ilm.yaml", /^write -f \/etc\/ilm\.yaml, as in `ilm apply -f \/etc\/ilm\.yaml`$/],
+    ["/etc/ilm.yaml", /^write -f \/etc\/ilm\.yaml$/],
     ["rules.json", /^write -f rules\.json/],
     ["{ port: 80, to: web }", /^put it into a file/],
   ])("%s", (argument, hint) => {

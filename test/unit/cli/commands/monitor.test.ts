@@ -102,7 +102,7 @@ describe("decisions", () => {
       mappings: null,
       verdicts: null,
       every: 1,
-      perSecond: 10_000,
+      perSecond: 2_000,
       ...asked,
     });
   });

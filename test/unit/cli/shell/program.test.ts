@@ -27,6 +27,7 @@ async function parse(...argv: string[]): Promise<Parsed> {
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureOutput({
       outputError: () => undefined,
+      writeErr: () => undefined,
       writeOut: (text) => (shown += text),
     });
   }
@@ -110,7 +111,10 @@ describe("refused as a wrong command line is", () => {
     ["an operand too few", ["explain"], "PROTOCOL", "--help"],
     ["no mapping to add", ["add"], "MAPPING", "--help"],
     ["a choice that is none", ["explain", "sctp", "1.2.3.4:5"], "sctp", "--help"],
-    ["a shell that is none", ["completion", "tcsh"], "tcsh", "--help"],
+    ["a choice in capitals", ["mappings", "--protocol", "TCP"], '--protocol: "TCP"', "Write tcp"],
+    ["a choice mistyped", ["monitor", "--verdict", "mised"], "is none of", "Did you mean missed?"],
+    ["no protocol", ["explain", "203.0.113.5:80"], "PROTOCOL", "`ilm explain tcp 203"],
+    ["a shell that is none", ["completion", "tcsh"], '"tcsh" is none of bash', "--help"],
   ])("%s", async (_what, argv, message, remedy) => {
     const { error, executed } = await parse(...argv);
     expect(executed).toBeNull();
@@ -219,7 +223,9 @@ describe("completions", () => {
     expect(complete("ilm remove tcp:8")).toEqual(["8080"]);
     expect(complete("ilm address w")).toEqual(["web"]);
     expect(complete("ilm mappings --to w")).toEqual(["web"]);
-    expect(complete("ilm wait ")).toEqual(expect.arrayContaining(["site", "web"]));
+    expect(complete("ilm wait ")).toEqual(["site", "tcp:8080", "tcp:8081", "web"]);
+    expect(complete("ilm remove ")).toEqual(["tcp:8080"]);
+    expect(complete("ilm import nf")).toEqual(["nft"]);
     expect(complete("ilm drain w")).toEqual(["web"]);
     expect(complete("ilm undrain w")).toEqual(["web:8080"]);
     expect(complete("ilm undrain w", "1")).toEqual([]);
