@@ -291,7 +291,7 @@ _ilm() {
             '*--file[configuration: a file, a folder of files, or - for standard input; several are read as one]:FILE:_files' \
             '--replace[let mappings that are given without a file take the place of the active file'\''s]' \
             '--dry-run[change nothing: show what would change, as `ilm diff` does, or why it would fail]' \
-            '--confirm[go back by itself after this time, unless `ilm confirm` comes; no process is needed for that]:SECONDS: ' \
+            '--confirm[go back by itself after this time (60, 10m), unless `ilm confirm` comes; no process is needed for that]:SECONDS: ' \
             '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
             '--timing[show how long each step took (always included in --json)]' \
             '--over-newer[also replace rules that a newer version of ilm made; mappings added at run time and counters are lost]' \
@@ -339,7 +339,7 @@ _ilm() {
           _arguments '--replace[replace a mapping of the same name that was added before]' \
             '--for[let them end by themselves after this time: 30s, 10m, 1h, 2d; with --replace, from now on again]:TIME: ' \
             '--dry-run[change nothing: show what would change, as `ilm diff` does, or why it would fail]' \
-            '--confirm[go back by itself after this time, unless `ilm confirm` comes; no process is needed for that]:SECONDS: ' \
+            '--confirm[go back by itself after this time (60, 10m), unless `ilm confirm` comes; no process is needed for that]:SECONDS: ' \
             '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
             '--timing[show how long each step took (always included in --json)]' \
             '(-V --version)-V[show the version]' \
@@ -353,7 +353,7 @@ _ilm() {
             '*:e.g. tcp\:8080=127.0.1.10\:80: ' ;;
         remove)
           _arguments '--dry-run[change nothing: show what would change, as `ilm diff` does, or why it would fail]' \
-            '--confirm[go back by itself after this time, unless `ilm confirm` comes; no process is needed for that]:SECONDS: ' \
+            '--confirm[go back by itself after this time (60, 10m), unless `ilm confirm` comes; no process is needed for that]:SECONDS: ' \
             '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
             '--timing[show how long each step took (always included in --json)]' \
             '(-V --version)-V[show the version]' \

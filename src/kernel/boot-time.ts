@@ -30,6 +30,11 @@ export function bootSeconds(): number {
   return Math.floor(preciseSeconds());
 }
 
+/** Returns the first second since the host was booted by which that many more have passed. */
+export function secondAfter(seconds: number): number {
+  return Math.ceil(preciseSeconds() + seconds);
+}
+
 /** Returns the time of day at that second since the host was booted: ISO 8601, UTC. */
 export function timeAt(bootSecond: number): string {
   const inSeconds = bootSecond - preciseSeconds();

@@ -3,7 +3,7 @@ import type { Performed } from "../../control/perform.js";
 import type { Problem } from "../../errors.js";
 import type { Mapping, Origin, Service } from "../../model/mapping.js";
 import { IlmError } from "../../errors.js";
-import { bootSeconds } from "../../kernel/boot-time.js";
+import { secondAfter } from "../../kernel/boot-time.js";
 import { recordSteps, stepTimes } from "../../progress.js";
 import { describePerformed } from "./apply.js";
 import { print, type Context } from "../shell/context.js";
@@ -17,6 +17,7 @@ import { describeMapping } from "../render/mapping.js";
 import { describeTiming, type TimingOptions } from "../shell/timing.js";
 import type { AddChange } from "../../rules/change.js";
 import { confirmable, noteUnlessPending, type ConfirmOptions } from "../shell/confirm.js";
+import { UNITS } from "../shell/seconds.js";
 import { waitSeconds, type WaitOptions } from "../shell/wait.js";
 import { withDataPlane } from "../shell/with-data-plane.js";
 
@@ -41,7 +42,7 @@ export async function add(
   const { parseMappingArgument } = await import("../../config/argument.js");
   const read = async (services: readonly Service[]): Promise<Given> => {
     const given = texts.flatMap((text) => parseMappingArgument(text, services));
-    const until = lasts === undefined ? undefined : { until: bootSeconds() + lasts };
+    const until = lasts === undefined ? undefined : { until: secondAfter(lasts) };
     const mappings = given.map((mapping): Mapping => ({
       ...mapping,
       ...until,
@@ -87,7 +88,6 @@ export async function add(
   }
 }
 
-const UNITS = { s: 1, m: 60, h: 3600, d: 86_400 } as const;
 const LONGEST_S = 366 * UNITS.d;
 
 /** Parses `30s`, `10m`, `1h` or `2d`, to seconds. Throws USAGE. */

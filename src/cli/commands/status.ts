@@ -271,8 +271,10 @@ function isNamedTwice(all: readonly { readonly name: string }[], name: string): 
   return all.filter((one) => one.name === name).length > 1;
 }
 
-function describeDaemon({ daemon, writer }: StatusJson): string {
+function describeDaemon({ daemon, writer, warnings }: StatusJson): string {
   if (daemon === null) {
+    const isAsked = writer === null && warnings.some(({ kind }) => kind === "daemon");
+    if (isAsked) return "does not answer";
     return writer === null || !isDaemon(writer)
       ? "not running"
       : `pid ${writer.pid}, not reachable`;

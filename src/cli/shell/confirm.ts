@@ -11,7 +11,7 @@ export interface ConfirmOptions {
 
 /** Returns what a change has to say of it: nothing when the option was not given. Throws USAGE. */
 export function confirmable({ confirm }: ConfirmOptions): { readonly confirmSeconds?: number } {
-  const remedy = `Write for example \`--confirm 60\`: from ${CONFIRM_SECONDS_MIN} to ${CONFIRM_SECONDS_MAX} seconds.`;
+  const remedy = `Write for example \`--confirm 60\` or \`--confirm 10m\`: from ${CONFIRM_SECONDS_MIN} to ${CONFIRM_SECONDS_MAX} seconds.`;
   const confirmSeconds = parseSeconds("--confirm", confirm, remedy);
   if (confirmSeconds === undefined) return {};
   if (confirmSeconds < CONFIRM_SECONDS_MIN || confirmSeconds > CONFIRM_SECONDS_MAX) {

@@ -78,7 +78,7 @@ export const dryRunOption = (): Option =>
 export const confirmOption = (): Option =>
   new Option(
     "--confirm <SECONDS>",
-    "go back by itself after this time, unless `ilm confirm` comes; no process is needed for that",
+    "go back by itself after this time (60, 10m), unless `ilm confirm` comes; no process is needed for that",
   );
 export const timingOption = (): Option =>
   new Option("--timing", "show how long each step took (always included in --json)");

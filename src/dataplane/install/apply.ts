@@ -5,7 +5,7 @@ import type { CompiledFile } from "../../compile/compile.js";
 import type { Removed } from "../../compile/overlay.js";
 import { IlmError } from "../../errors.js";
 import { removeFromLoopback, hostAddresses } from "../../kernel/addresses.js";
-import { bootSeconds } from "../../kernel/boot-time.js";
+import { secondAfter } from "../../kernel/boot-time.js";
 import { waitForPrograms } from "../../kernel/bpf/grace.js";
 import { detachPrograms, type BpfLink } from "../../kernel/bpf/link.js";
 import { type Pins, LOOKUP_LINK } from "../../kernel/pins.js";
@@ -411,8 +411,7 @@ class Change {
   #switch(ready: Ready, off: boolean): Loaded {
     const { generation, description, registry } = ready;
     const { before } = this.#task;
-    const until_s =
-      this.#confirmSeconds === null ? null : Math.ceil(bootSeconds() + this.#confirmSeconds);
+    const until_s = this.#confirmSeconds === null ? null : secondAfter(this.#confirmSeconds);
     generation.programs.activate({ side: description.side, off }, until_s);
     const link = switchTo(this.#task.state, this.#task.pins, before, generation);
     // Otherwise, ingress is as it was when the change was prepared.

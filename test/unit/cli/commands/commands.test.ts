@@ -152,7 +152,9 @@ describe("status", () => {
     expect(await world.text(status)).toMatch(/^daemon: +pid 7, not reachable\n[^]*kill 7/m);
     const remedy = "Restart it.";
     world.failures.set("askDaemon", new IlmError("DAEMON", "it does not answer", { remedy }));
-    expect(await world.text(status)).toContain(`warning: it does not answer\n  ${remedy}\n`);
+    const text = await world.text(status);
+    expect(text).toMatch(/^daemon: +does not answer$/m);
+    expect(text).toContain(`warning: it does not answer\n  ${remedy}\n`);
     expect(await world.json("status", status)).toMatchObject({
       loaded: true,
       warnings: [{ kind: "daemon", message: "it does not answer", remedy }, {}],
@@ -659,6 +661,19 @@ describe("a change that waits for its confirmation", () => {
     expect(await world.failure((context) => confirm(context, { back: true }))).toMatchObject({
       error: { code: "NOT_FOUND" },
     });
+  });
+
+  test("may have a unit, and one that changes nothing is told to be no such change", async () => {
+    load();
+    const task =
+      (confirm: string) =>
+      (context: Context): Promise<void> =>
+        add(context, { confirm }, ["tcp:9000=127.0.1.10:8080"]);
+    await world.text(task("10m"));
+    expect(world.asked).toMatchObject([{ kind: "add", confirmSeconds: 600 }]);
+    await world.text((context) => confirm(context, {}));
+    const { err } = await world.say(false, task("1.5h"));
+    expect(err).toContain("warning: these rules were active already: nothing waits");
   });
 
   test("keeps others from being made", async () => {
