@@ -21,7 +21,8 @@ export function watchProgress(next: Watcher | null): void {
  */
 export function beginStep(step: string, group = step): void {
   current = step;
-  begun?.push({ step: group, at: performance.now() });
+  // A step that goes on begins once, however often it is told.
+  if (begun?.at(-1)?.step !== group) begun?.push({ step: group, at: performance.now() });
   watcher?.(step, null);
 }
 

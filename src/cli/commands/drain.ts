@@ -13,7 +13,7 @@ import { protocols } from "../../model/mapping.js";
 import { drainedShape } from "../../api/mapping-shape.js";
 import type { DrainedJson, DrainListJson, DrainedUntilJson, LeftJson } from "../../json/drain.js";
 import { published } from "../../json/published.js";
-import { beginStep, recordSteps, stepTimes } from "../../progress.js";
+import { beginStep, recordSteps, stepTimes, tellWait } from "../../progress.js";
 import { print, type Context } from "../shell/context.js";
 import { DrainedPlaces } from "../../rules/drained.js";
 import { liveAt, liveOf } from "../../rules/live.js";
@@ -33,8 +33,12 @@ export interface DrainOptions extends WaitOptions, TimingOptions {
   readonly timeout?: string;
 }
 
-/** How often to look: each look goes through all sockets. */
+/** The least pause between two looks. */
 const PAUSE_MS = 500;
+/** A look goes through all sockets: the pause after it is at least this many times as long. */
+const PAUSE_SHARE = 9;
+/** How often to say what is open where no progress is shown. */
+const TELL_MS = 60_000;
 
 export async function drain(
   context: Context,
@@ -134,12 +138,21 @@ async function untilIdle(
   seconds: number,
 ): Promise<LeftJson> {
   const end = performance.now() + seconds * 1000;
+  let toldAt = -Infinity;
   for (let idle = 0; ;) {
+    const began = performance.now();
     const left = lookAt(dataPlane, drained);
+    const now = performance.now();
     idle = isIdle(left) ? idle + 1 : 0;
-    if (idle === 2 || (performance.now() >= end && idle === 0)) return left;
-    beginStep(`waiting for what is open: ${describeOpen(left)}`, "waiting until idle");
-    await pause(PAUSE_MS);
+    if (idle === 2 || (now >= end && idle === 0)) return left;
+    const what = `waiting for what is open: ${describeOpen(left)}`;
+    if (now - toldAt >= TELL_MS && idle === 0) {
+      tellWait(what);
+      toldAt = now;
+    }
+    beginStep(what, "waiting until idle");
+    const rest = Math.max(PAUSE_MS, PAUSE_SHARE * (now - began));
+    await pause(Math.min(rest, Math.max(PAUSE_MS, end - now)));
   }
 }
 
