@@ -5,8 +5,8 @@ import { IlmError } from "../../errors.js";
 export const UNITS = { s: 1, m: 60, h: 3600, d: 86_400 } as const;
 
 /**
- * Returns the value of an option in seconds, which may have a unit (`90`, `90s`, `10m`), or undefined when it was not given. Throws USAGE with
- * this remedy.
+ * Returns the value of an option in seconds, which may have a unit (`90`, `90s`, `10m`), or
+ * undefined when it was not given. Throws USAGE with this remedy.
  */
 export function parseSeconds(
   option: string,
