@@ -380,7 +380,7 @@ export const configuration = z
     }),
     strangers: z.enum(strangerPolicies).optional().meta({
       description:
-        "What happens when somebody without the right to listens on a mapped port: the call fails (refuse), it is reported (report), or nothing (allow); default: refuse, or report where an earlier version of ilm was running",
+        "What happens when somebody without the right to listens on a mapped port: it gets nothing, and the call fails (refuse), it is reported (report), or nothing (allow); default: refuse, or report where an earlier version of ilm was running",
     }),
     wildcard: policies.optional().meta({
       description:

@@ -333,7 +333,7 @@ function atDestinations(rules: Rules, listeners: readonly Listener[], judge: Jud
         return {
           kind: "wildcard-would-answer" as const,
           message: `${describeMappings(names())} leads to ${formatEndpoint(address, port)}, where nothing listens; a listener on every address has port ${wildcardWouldAnswer.port}`,
-          remedy: `Let that daemon listen on ${endpoint} itself, or write the destination as "*:${wildcardWouldAnswer.port}"`,
+          remedy: `Let that daemon listen on ${endpoint} itself, or write the destination as "*:${wildcardWouldAnswer.port}".`,
           about: names().slice(0, ABOUT),
         };
       }),
