@@ -23,7 +23,7 @@ __noinline int is_closed_to(const struct lookup *l, const struct ilm_destination
 	address_copy(key.remote, l->remote);
 	address_copy(key.local, d->address);
 	key.remote_port = l->remote_port;
-	key.local_port = d->port ? d->port : l->dialled.port;
+	key.local_port = port_of_destination(l, d);
 	return !find_flow(&key);
 }
 

@@ -91,12 +91,18 @@ static __always_inline const struct ilm_generation *generation_of(const struct l
 	return (const struct ilm_generation *)&sides.generations[l->side & (ILM_SIDES - 1)];
 }
 
+/* The port where the destination listens: without one of its own, the one that was dialled. */
+static __always_inline __u16 port_of_destination(const struct lookup *l, const struct ilm_destination *d)
+{
+	return d->port ? d->port : l->dialled.port;
+}
+
 /* The address and port that the destination stands for. */
 static __always_inline void endpoint_of_destination(struct ilm_endpoint *endpoint, const struct lookup *l,
 						    const struct ilm_destination *d)
 {
 	address_copy(endpoint->address, d->address);
-	endpoint->port = d->port ? d->port : l->dialled.port;
+	endpoint->port = port_of_destination(l, d);
 	endpoint->protocol = l->dialled.protocol;
 	endpoint->zero = 0;
 }

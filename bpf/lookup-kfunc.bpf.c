@@ -95,32 +95,39 @@ static __always_inline bool keep_permitted(struct bpf_sk_lookup *ctx, __u32 perm
  * The answers of a tunnel need the flow. A look-up that no packet came with leaves none
  * (bpf/token.h).
  */
-static __noinline int note_tunnel(struct bpf_sk_lookup *ctx, const struct lookup *l,
-				  const struct ilm_endpoint *endpoint)
+static __noinline int note_tunnel(struct bpf_sk_lookup *ctx, const struct lookup *l, __u16 port)
 {
 	struct bpf_sock *sk = ctx->sk;
 
-	if (endpoint->protocol != IPPROTO_UDP || l->dry || l->unproven)
+	if (l->dialled.protocol != IPPROTO_UDP || l->dry || l->unproven)
 		return 0;
 	if (sk && is_tunnel(sk))
-		remember_tunnel(l, endpoint->port, l->interface);
+		remember_tunnel(l, port, l->interface);
 	return 0;
+}
+
+/*
+ * Asks the kernel for the destination's listener. Not inlined: what it has on the stack is not to
+ * be there while permits_group looks, as all frames together have 512 bytes.
+ */
+static __noinline long ask_destination(struct bpf_sk_lookup *ctx, const struct lookup *l,
+				       const struct ilm_destination *d)
+{
+	struct ilm_endpoint endpoint;
+
+	endpoint_of_destination(&endpoint, l, d);
+	return ask_kernel(ctx, l, &endpoint, ILM_LISTENER_EXACT | (l->dry ? ILM_LISTENER_NO_REUSEPORT : 0));
 }
 
 static __always_inline __u8 try_destination(struct bpf_sk_lookup *ctx, const struct lookup *l,
 					    const struct ilm_destination *d, __u32 rule_permit)
 {
-	__u32 permit = permit_there(d, rule_permit);
-	struct ilm_endpoint endpoint;
-	long err;
-
-	endpoint_of_destination(&endpoint, l, d);
-	err = ask_kernel(ctx, l, &endpoint, ILM_LISTENER_EXACT | (l->dry ? ILM_LISTENER_NO_REUSEPORT : 0));
+	long err = ask_destination(ctx, l, d);
 
 	if (!err) {
-		if (!keep_permitted(ctx, permit))
+		if (!keep_permitted(ctx, permit_there(d, rule_permit)))
 			return ILM_ATTEMPT_ABSENT;
-		note_tunnel(ctx, l, &endpoint);
+		note_tunnel(ctx, l, port_of_destination(l, d));
 		return ILM_ATTEMPT_SELECTED;
 	}
 	if (err == -ENOENT)

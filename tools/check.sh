@@ -59,6 +59,7 @@ check "columns: comments have at most 100, as code has" node dist/tools/check-co
 check "no dead code, exports or dependencies: knip" knip --no-progress
 check "layers: imports only go downward, in no circle" node dist/tools/check-layers.js
 check "BPF: no compiler warnings" bpf_warnings
+check "BPF: no chain of calls needs more than the stack" node dist/tools/check-stack.js
 check "ABI layouts match the BPF objects" node dist/tools/generate-abi.js --check
 check "JSON Schema matches the validator" node dist/tools/generate-schema.js --check
 check "reference, man pages, completions match what they describe" node dist/tools/generate-docs.js --check

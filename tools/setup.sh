@@ -43,6 +43,7 @@ needs_of_check="$needs_of_run"'
 shellcheck                             shellcheck
 mandoc                                 mandoc
 groff                                  groff-base
+llvm-objdump                           llvm
 '
 needs_of_test="$needs_of_run"'
 nginx                                  nginx
