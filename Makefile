@@ -42,7 +42,7 @@ WHOLE := env ILM_SIZE=whole
 QUICK := --exclude 'test/unit/tools/**' --exclude test/unit/cli/shell/progress.test.ts test/unit/ test/netns/order.test.ts \
 	test/netns/run-time-mappings.test.ts test/netns/unload.test.ts test/fault/swaps.test.ts
 
-.PHONY: help run build test quick test-kernels unit check oracle storm faults fuzz soak daemons bench generate format package \
+.PHONY: help run build test quick test-kernels unit check oracle storm faults fuzz soak daemons bench generate format package release \
 	install uninstall clean
 
 help: ## this list
@@ -109,6 +109,9 @@ format: setup-check ## format the TypeScript, JSON and YAML
 package: setup-package build ## the Debian packages and the npm package, in dist/packages (ARGS="deb amd64")
 	@node dist/tools/package.js $(ARGS)
 	@$(OWN)
+
+release: build ## a release of main: tests, packages, a tag (VERSION=1.0.0; docs/releasing.md)
+	@node dist/tools/release.js '$(VERSION)'
 
 install: build ## to $(DESTDIR)$(PREFIX)
 	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' tools/install.sh install
