@@ -70,7 +70,7 @@ install_all() {
   done
   if [ ! -e "$sample" ]; then put contrib/ilm.yaml "$sample"; fi
 
-  for document in README.md CHANGELOG.md ARCHITECTURE.md docs/*.md; do put "$document" "$share/doc/ilm/$document"; done
+  for document in README.md CHANGELOG.md ARCHITECTURE.md SECURITY.md docs/*.md; do put "$document" "$share/doc/ilm/$document"; done
   put_folder examples "$share/doc/ilm/examples"
   put LICENSE "$share/doc/ilm/LICENSE"
   put_folder LICENSES "$share/doc/ilm/LICENSES"

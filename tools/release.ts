@@ -44,8 +44,7 @@ export function release(version: string, folder = "."): void {
     writeVersion(version, today(), folder);
     does("make", "generate");
     does(".ci/run");
-    if (git("status", "--porcelain") !== "")
-      does("git", "commit", "--all", "--message", `Release ${version}`);
+    does("git", "commit", "--all", "--message", `Release ${version}`);
     does("make", "package");
     writeSums(version, join(folder, PACKAGES));
     does("git", "tag", "--annotate", "--message", `Release ${version}`, tag);
