@@ -35,7 +35,7 @@ export function defineNouns(define: Define): void {
     group: groups.look,
     summary: "show whether rules are active, since when, and any warnings",
     description: [
-      "Ends with status 0 even when nothing is loaded; with --check, only when rules decide, each mapping has a listener, and there is no warning.",
+      "Ends with status 0 even when nothing is loaded; with --check, only when rules decide, each mapping has a listener that does not hang, and there is no warning.",
     ],
     options: [new Option("--check", "end with status 1 unless all is well, for monitoring")],
     examples: [

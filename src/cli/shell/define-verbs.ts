@@ -396,10 +396,10 @@ export function defineVerbs(define: Define): void {
     group: groups.change,
     summary: "detach and remove everything",
     description: [
-      "Programs, maps, links, files, and the addresses that ilm put on lo. A running daemon ends too.",
+      "Programs, maps, links, files, and the addresses that ilm put on lo. A running daemon ends too. Of the host's own network namespace, the history stays on disk: `ilm rollback` makes the rules active again.",
     ],
     options: [waitOption(), timingOption()],
-    examples: [{ command: "ilm unload", purpose: "leave the host as if ilm had never run" }],
+    examples: [{ command: "ilm unload", purpose: "leave the kernel as if ilm had never run" }],
     task: (_, options) => async (context) =>
       (await import("../commands/unload.js")).unload(
         context,
