@@ -8,7 +8,13 @@ import { activeIfReadable, rulesToRemove } from "../control/active.js";
 import { formatProblem, IlmError } from "../errors.js";
 import type { ChangeSummary, NamedMappings } from "../rules/summary.js";
 import type { ApplyOptions, DataPlane, Active } from "../dataplane/types.js";
-import { type ActiveRules, countMappings, inMemory, noActiveRules } from "../model/rules.js";
+import {
+  type ActiveRules,
+  countMappings,
+  inMemory,
+  noActiveRules,
+  readRules,
+} from "../model/rules.js";
 import { type Revision, areSound, revise } from "../model/revision.js";
 import { timed } from "../progress.js";
 import { type ApiChange } from "../api/api.js";
@@ -32,6 +38,8 @@ import {
   describeRollback,
   describeTakenOver,
 } from "../words/change.js";
+import { mappingsLeftAlone } from "../rules/drained.js";
+import { describeLeftAlone } from "../words/drained.js";
 import { switched, unloadedResult, type AnsweredChange, type ChangeResult } from "../api/result.js";
 import { decide } from "../control/perform.js";
 import { refuseBesidePending } from "../dataplane/beside-pending.js";
@@ -683,6 +691,10 @@ export class Reconciler {
         generation,
         changed,
       });
+    }
+    if (changed && rules.drained !== undefined && rules.drained.length > 0) {
+      const names = mappingsLeftAlone(readRules(rules));
+      if (names.length > 0) log.log("warning", describeLeftAlone(names));
     }
     if (result.takenOverFormat !== null) log.log("info", describeTakenOver(result.takenOverFormat));
     if (result.lost !== null) log.log("warning", describeLost(result.lost));

@@ -20,6 +20,8 @@ import { JoinedListeners, handoverOf, joinListeners } from "../rules/listening.j
 import { formatPlace, formatEndpoint } from "../model/endpoint.js";
 import { printable } from "../printable.js";
 import { mptcpRemedy } from "../words/mptcp.js";
+import { describeLeftAlone, remedyForLeftAlone } from "../words/drained.js";
+import { mappingsLeftAlone } from "../rules/drained.js";
 import { remedyForStranger, whyStranger } from "../words/stranger.js";
 import { count, namesShown } from "../words/text.js";
 import { fileArguments, listSources } from "../model/sources.js";
@@ -47,6 +49,7 @@ export interface Warning {
     | "vrf"
     | "unreached"
     | "unregistered"
+    | "drained"
     | keyof Faults;
   readonly message: string;
   readonly remedy: string;
@@ -126,6 +129,7 @@ export function findWarnings({
     ...(earlier === null ? [] : [ofEarlierVersion(earlier)]),
     ...(earlier === null ? strangersReported(rules, judge) : []),
     ...detached.map(detachedWarning),
+    ...leftAloneWarnings(active),
     ...refusedReload(daemon),
     ...addressWarnings(active, listeners, upAddresses, absentDestinations).map(
       ({ kind, message, remedy, service, mapping }) => ({
@@ -157,6 +161,14 @@ function ofEarlierVersion({ format, version }: NonNullable<Circumstances["earlie
     remedy:
       "The next change takes them over without interruption, with what was added at run time and what was counted: ilm run, ilm apply -f FILE, ilm add or ilm remove.",
   };
+}
+
+/** Warns of mappings that lead to drained destinations only. */
+export function leftAloneWarnings(rules: Rules): Warning[] {
+  const names = mappingsLeftAlone(rules);
+  if (names.length === 0) return [];
+  const remedy = remedyForLeftAlone(rules.drained ?? []);
+  return [{ kind: "drained", message: describeLeftAlone(names), remedy }];
 }
 
 /**

@@ -87,7 +87,10 @@ export const performed = {
 export const applied = object({
   ...performed,
   warnings,
-  unreached: field(list(warning), "Listeners of mappings that are not reached, because of NAT."),
+  unreached: field(
+    list(warning),
+    "Listeners of mappings that are not reached because of NAT, and mappings that lead to drained destinations only.",
+  ),
   timing: steps,
 });
 

@@ -102,6 +102,7 @@ export const warning = object(
         "vrf",
         "unreached",
         "unregistered",
+        "drained",
         "untracked",
         "unplaced",
         "flows",

@@ -4,6 +4,7 @@ import { type Drained, formatDrained, sameDrained } from "../model/drained.js";
 import type { Destination, PortRange, Protocol, Service } from "../model/mapping.js";
 import { type LazyMappings, type Mappings, toLazy } from "../model/mappings.js";
 import { formatPorts, portsContain } from "../model/ports.js";
+import { allMappings, type Rules } from "../model/rules.js";
 import { IlmError } from "../errors.js";
 
 /** A drained address, with what else has to fit. */
@@ -154,15 +155,25 @@ export function isSplit(ports: readonly PortRange[]): boolean {
   return ports.reduce((sum, { first, last }) => sum + last - first + 1, 0) <= SPLIT_PORTS;
 }
 
-/** Throws USAGE when a mapping had somebody before, and would have nobody. */
-function refuseLast(
+/**
+ * Returns the names of the first mappings all of whose destinations are drained, so that they give
+ * nobody new to anyone. A weight of 0 is the configuration's own.
+ */
+export function mappingsLeftAlone(rules: Rules): readonly string[] {
+  const { drained = [] } = rules;
+  if (drained.length === 0) return [];
+  return leftAlone([], drained, toLazy(allMappings(rules)), rules.file.services);
+}
+
+/** Returns the names of the first mappings that had somebody before, and have nobody after. */
+function leftAlone(
   before: readonly Drained[],
   after: readonly Drained[],
   lists: LazyMappings,
   services: readonly Service[],
-): void {
-  const [old, fresh] = [before, after].map((drained) => new DrainedPlaces(drained, services));
-  if (old === undefined || fresh === undefined) return;
+): readonly string[] {
+  const old = new DrainedPlaces(before, services);
+  const fresh = new DrainedPlaces(after, services);
   const names: string[] = [];
   for (let index = 0; index < lists.length; index++) {
     if (index > 0 && lists.leadsLikeOneBefore(index) && !names.includes(lists.nameAt(index - 1))) {
@@ -175,9 +186,22 @@ function refuseLast(
     ];
     const isLeft = (places: DrainedPlaces): boolean =>
       to.some((destination) => !places.hasDestination(protocol, ports, destination));
-    if (isLeft(old) && !isLeft(fresh)) names.push(lists.nameAt(index));
+    const name = lists.nameAt(index);
+    // Those of both protocols are two.
+    if (isLeft(old) && !isLeft(fresh) && !names.includes(name)) names.push(name);
     if (names.length > NAMED) break;
   }
+  return names;
+}
+
+/** Throws USAGE when a mapping had somebody before, and would have nobody. */
+function refuseLast(
+  before: readonly Drained[],
+  after: readonly Drained[],
+  lists: LazyMappings,
+  services: readonly Service[],
+): void {
+  const names = leftAlone(before, after, lists, services);
   if (names.length === 0) return;
   const shown = names.slice(0, NAMED).join(", ");
   throw new IlmError(

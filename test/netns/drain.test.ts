@@ -215,6 +215,12 @@ describe("ilm drain", () => {
     expect(server.generation()).toBe(before);
     await server.ilmDone(["drain", "--force", "app"]);
     expect(await client.dial("tcp", four.public, 6102)).toEqual(refused);
+    const alone = "nobody is left for new connections to alone: all destinations are drained";
+    expect((await server.ilmDone(["status"])).stdout).toContain(`warning: ${alone}`);
+    // What is drained outlasts the file, also where the next one leads nowhere else.
+    const next = server.file(shared.replace("to: [app, spare] }", "to: app }"));
+    const applied = await server.ilmDone(["apply", "-f", next]);
+    expect(applied.stdout).toContain("nobody is left for new connections to list, alone");
     await server.ilmDone(["undrain", "app"]);
     expect(await client.who("tcp", four.public, 6102)).toBe("app");
   });

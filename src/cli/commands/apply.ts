@@ -11,7 +11,7 @@ import {
 import type { Performed } from "../../control/perform.js";
 import { activeIfReadable } from "../../control/active.js";
 import { refuseReplacement, replacedOf } from "../../control/replacement.js";
-import type { ApplyOptions } from "../../dataplane/types.js";
+import type { ApplyOptions, DataPlane } from "../../dataplane/types.js";
 import type { Problem } from "../../errors.js";
 import { recordSteps, stepTimes } from "../../progress.js";
 import { print, type Context } from "../shell/context.js";
@@ -22,7 +22,8 @@ import { loadWanted, type SourceOptions } from "../shell/load.js";
 import { noteWarnings } from "../render/error.js";
 import { count, indent } from "../../words/text.js";
 import { describeTiming, type TimingOptions } from "../shell/timing.js";
-import type { Warning } from "../../doctor/warnings.js";
+import { leftAloneWarnings, type Warning } from "../../doctor/warnings.js";
+import { readRules } from "../../model/rules.js";
 import { unreachedWarnings } from "../../doctor/unreached.js";
 import { confirmable, noteUnlessPending, type ConfirmOptions } from "../shell/confirm.js";
 import { waitSeconds, type WaitOptions } from "../shell/wait.js";
@@ -72,7 +73,7 @@ export async function apply(
         holdersOf: (those) => context.reach.holdersOf(those),
         following: performed.by === "daemon",
       });
-      await report(performed, warnings, unreached);
+      await report(performed, warnings, [...leftAlone(dataPlane), ...unreached]);
     },
     async (daemon, denied, { sources, given, file, warnings }) => {
       if (options.dryRun === true) throw denied;
@@ -109,6 +110,12 @@ export async function apply(
         describeTiming(options, timing),
     );
   }
+}
+
+/** Warns of mappings that lead to drained destinations only: what is drained outlasts a file. */
+function leftAlone(dataPlane: DataPlane): readonly Warning[] {
+  const rules = dataPlane.active()?.rules;
+  return (rules?.drained ?? []).length > 0 && rules ? leftAloneWarnings(readRules(rules)) : [];
 }
 
 /** Lists the names that were added, removed and changed; empty when there were no rules before. */
