@@ -242,10 +242,12 @@ struct ilm_slot {
 	__u32 wanted;
 	__be32 origin[4];	/* where UDP sockets' own datagrams leave from */
 	__u16 origin_port;	/* host byte order; 0: from the sockets themselves */
-	__u16 zero;
+	/* 1: one of these has listened there. Set by the programs that see sockets. */
+	__u16 heard;
 	__u32 permit;		/* whose sockets are placed */
+	__u64 since_ns;		/* CLOCK_MONOTONIC; when the place was made */
 };
-ILM_ASSERT_SIZE(struct ilm_slot, 40);
+ILM_ASSERT_SIZE(struct ilm_slot, 48);
 
 struct ilm_member {
 	struct ilm_endpoint endpoint;

@@ -66,8 +66,8 @@ struct {
 
 /*
  * Destination -> where its sockets are kept. Writers: control plane; sk_lookup, ingress, post_bind
- * and the UDP iterator (`wanted`). Readers: sock_ops, post_bind, iterators, sk_lookup, ingress,
- * `deliver`, sendmsg. Resized.
+ * and the UDP iterator (`wanted`); sock_ops, post_bind and the iterators (`heard`). Readers:
+ * sock_ops, post_bind, iterators, sk_lookup, ingress, `deliver`, sendmsg. Resized.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -198,6 +198,7 @@ static __always_inline void on_listen(struct bpf_sock_ops *ctx)
 	count(t, &endpoint, device, v6only, slot && (device || !permitted));
 	if (!slot || !permitted)
 		return;
+	mark_heard(&endpoint);
 	sk = ctx->sk;
 	if (sk)
 		NAME_CONNECTIONS(sk, &endpoint);
@@ -291,6 +292,8 @@ static __always_inline void on_bind(struct bpf_sock *ctx, struct ilm_endpoint *e
 	permitted = !slot || is_permitted(t, slot);
 	device = BPF_CORE_READ(sk, __sk_common.skc_bound_dev_if);
 	count(t, endpoint, device, v6only, slot && (device || !permitted));
+	if (slot && permitted)
+		mark_heard(endpoint);
 	/*
 	 * A full buffer loses nothing: the reader scans once for any number of binds, and from time
 	 * to time without any.
@@ -459,6 +462,7 @@ static __always_inline bool endpoint_of_sock(struct ilm_endpoint *e, const struc
 			set_apart(slot, &endpoint); \
 		return 0; \
 	} \
+	mark_heard(&endpoint); \
 	if (protocol_number == IPPROTO_TCP) \
 		NAME_CONNECTIONS(sk, &endpoint); \
 	if (slot->handover == ILM_HANDOVER_INGRESS && constants.steer_udp) { \

@@ -188,6 +188,29 @@ static __always_inline bool is_permitted(const struct ilm_tracked *t, const stru
 	return permits_identity(&identity, slot->permit);
 }
 
+/*
+ * Notes that somebody who is permitted listens at the destination, by its own slot and by that of
+ * every port of its address. Not static: the verifier walks it once.
+ */
+__noinline int mark_heard(const struct ilm_endpoint *endpoint)
+{
+	struct ilm_endpoint place;
+	struct ilm_slot *slot;
+
+	/* Never NULL; the verifier requires the check. */
+	if (!endpoint)
+		return 0;
+	place = *endpoint;
+	slot = bpf_map_lookup_elem(&slots, &place);
+	if (slot && !slot->heard)
+		slot->heard = 1;
+	place.port = 0;
+	slot = bpf_map_lookup_elem(&slots, &place);
+	if (slot && !slot->heard)
+		slot->heard = 1;
+	return 0;
+}
+
 /* A separate function puts struct ilm_turn into the BTF, from which its layout is generated. */
 static __noinline void tell_turn(struct ilm_turn *turn)
 {

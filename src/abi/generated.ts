@@ -1359,11 +1359,13 @@ export interface Slot {
   wanted: number;
   origin: Uint8Array;
   originPort: number;
+  heard: number;
   permit: number;
+  sinceNs: bigint;
 }
 
 export const slotLayout: Layout<Slot> = {
-  size: 40,
+  size: 48,
   read: (view, at) => ({
     index: view.getUint32(at, true),
     serial: view.getUint32(at + 4, true),
@@ -1371,7 +1373,9 @@ export const slotLayout: Layout<Slot> = {
     wanted: view.getUint32(at + 12, true),
     origin: bytesAt(view, at + 16, 16),
     originPort: view.getUint16(at + 32, true),
+    heard: view.getUint16(at + 34, true),
     permit: view.getUint32(at + 36, true),
+    sinceNs: view.getBigUint64(at + 40, true),
   }),
   write: (view, at, value) => {
     view.setUint32(at, value.index, true);
@@ -1380,7 +1384,9 @@ export const slotLayout: Layout<Slot> = {
     view.setUint32(at + 12, value.wanted, true);
     putBytes(view, at + 16, 16, value.origin);
     view.setUint16(at + 32, value.originPort, true);
+    view.setUint16(at + 34, value.heard, true);
     view.setUint32(at + 36, value.permit, true);
+    view.setBigUint64(at + 40, value.sinceNs, true);
   },
 };
 

@@ -70,6 +70,7 @@ export interface ListedMapping extends Omit<MappingJson, "to"> {
     readonly connections: number | null;
     readonly flows: number | null;
     readonly ended: EndedJson | null;
+    readonly neverSince: string | null;
     readonly drained: boolean;
   })[];
   readonly counters: Counters;
@@ -463,8 +464,9 @@ const daemonStateAnswer: Decode<DaemonState> = answer(
               protocol: oneOf("tcp", "udp"),
               owner: nullable(text(4096)),
               ended: nullable(ended),
+              neverSince: nullable(text(64)),
             },
-            { ended: null },
+            { ended: null, neverSince: null },
           ),
         ),
       }),
@@ -541,6 +543,7 @@ export const mappingList: Decode<MappingList> = answer({
               connections: nullable(count),
               flows: nullable(count),
               ended: nullable(ended),
+              neverSince: nullable(text(64)),
               drained: boolean,
             },
             {
@@ -549,6 +552,7 @@ export const mappingList: Decode<MappingList> = answer({
               connections: null,
               flows: null,
               ended: null,
+              neverSince: null,
               drained: false,
             },
           ),

@@ -4,6 +4,7 @@ import { judgeOf } from "../dataplane/judge.js";
 import type { DataPlane } from "../dataplane/types.js";
 import { version } from "../version.js";
 import { type DaemonMetrics, ofMappings, renderMetrics } from "./metrics.js";
+import { readEndings } from "./ended.js";
 import type { OpenCounts } from "./open-counts.js";
 import type { RefusalCounts } from "./refusal-totals.js";
 
@@ -40,6 +41,7 @@ export function metricsPage(
               total: () => dataPlane.counterTotal(),
             },
             listeners,
+            endings: readEndings(dataPlane),
             judge: (rules) => judgeOf(dataPlane, rules),
             open: (rules) => open.of(dataPlane, rules, `${active.generation} ${active.appliedAt}`),
           },

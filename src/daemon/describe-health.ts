@@ -35,7 +35,7 @@ export function describeHealth({ unserved, served, down }: HealthJson): string {
   if (unserved.count > 0) {
     const shown = unserved.mappings
       .slice(0, SHOWN)
-      .map((one) => `${printable(one.name)} (${describeUnserved(one)})`);
+      .map((one) => `${printable(one.name)}${describeUnserved(one)}`);
     const verb = unserved.count === 1 ? "has" : "have";
     const list = `${shown.join(", ")}${andMore(unserved.count, shown)}`;
     parts.push(`${count(unserved.count, "mapping")} ${verb} no listener: ${list}`);

@@ -1,13 +1,18 @@
 /** A mapping without a listener, in words. */
 import type { UnservedJson } from "../json/health.js";
-import { formatTime, printable } from "../words/text.js";
+import { printable } from "../words/text.js";
+import { describeAbsence } from "../words/absence.js";
 
 /**
- * Describes who should listen, and when the last one ended: `unit nginx.service, ended 14:02`.
- * Whose the last listener was stands in for an owner.
+ * Describes who should listen, and since when nobody does: ` (unit nginx.service, ended 14:02)`;
+ * empty when nothing is known. Whose the last listener was stands in for an owner.
  */
-export function describeUnserved({ owner, ended }: Pick<UnservedJson, "owner" | "ended">): string {
+export function describeUnserved({
+  owner,
+  ...absence
+}: Pick<UnservedJson, "owner" | "ended" | "neverSince">): string {
+  const { ended } = absence;
   const whose = owner ?? (ended && `user ${ended.user}`);
-  const end = ended === null ? "none seen yet" : `ended ${formatTime(new Date(ended.at))}`;
-  return [...(whose === null ? [] : [printable(whose)]), end].join(", ");
+  const known = [...(whose === null ? [] : [printable(whose)]), ...describeAbsence(absence)];
+  return known.length === 0 ? "" : ` (${known.join(", ")})`;
 }

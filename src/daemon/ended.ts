@@ -1,8 +1,10 @@
-/** Whose a listener was that ended, as commands and the API tell it. */
+/** Since when there is no listener, and whose the last one was, as commands and the API tell it. */
 import type { EndedJson } from "../json/common.js";
 import { userName } from "../kernel/procfs.js";
-import type { Ending, Identity } from "../model/listener.js";
+import type { Identity } from "../model/listener.js";
 import type { Service } from "../model/mapping.js";
+import { type Absence, Endings } from "../rules/endings.js";
+import type { DataPlane } from "../dataplane/types.js";
 import { unitHash } from "../model/unit-hash.js";
 
 /** Returns a function that names the unit of an identity, where a service has it. */
@@ -16,18 +18,31 @@ export function namesUnits(services: readonly Service[]): (identity: Identity) =
   return ({ unit }) => units.get(unit) ?? null;
 }
 
+/** What commands and the API tell of what has no listener. */
+export interface AbsenceJson {
+  readonly ended: EndedJson | null;
+  readonly neverSince: string | null;
+}
+
+export const presentJson: AbsenceJson = { ended: null, neverSince: null };
+
 /**
- * Returns a function that describes an end. The kernel's programs know a unit by a number, so its
- * name is known where a service has it.
+ * Returns a function that describes what is known. The kernel's programs know a unit by a number,
+ * so its name is known where a service has it.
  */
-export function describesEnds(
-  services: readonly Service[],
-): (ending: Ending | null) => EndedJson | null {
+export function describesAbsence(services: readonly Service[]): (absence: Absence) => AbsenceJson {
   const unitOf = namesUnits(services);
-  return (ending) =>
-    ending && {
-      at: new Date(ending.endedAt).toISOString(),
-      user: userName(ending.identity.uid),
-      unit: unitOf(ending.identity),
-    };
+  return ({ ended, neverSince }) => ({
+    ended: ended && {
+      at: new Date(ended.endedAt).toISOString(),
+      user: userName(ended.identity.uid),
+      unit: unitOf(ended.identity),
+    },
+    neverSince: neverSince === null ? null : new Date(neverSince).toISOString(),
+  });
+}
+
+/** Reads what is known of destinations without a listener. */
+export function readEndings(dataPlane: Pick<DataPlane, "endings" | "unheard">): Endings {
+  return new Endings(dataPlane.endings(), dataPlane.unheard);
 }

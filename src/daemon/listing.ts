@@ -9,10 +9,8 @@ import { allMappings, readRules } from "../model/rules.js";
 import { DrainedPlaces } from "../rules/drained.js";
 import { JoinedListeners, servedIn } from "../rules/listening.js";
 import type { Live } from "../rules/live.js";
-import type { EndedJson } from "../json/common.js";
-import type { Mapping, Protocol } from "../model/mapping.js";
-import { Endings } from "../rules/endings.js";
-import { describesEnds } from "./ended.js";
+import type { Protocol } from "../model/mapping.js";
+import { describesAbsence, presentJson, readEndings } from "./ended.js";
 import { type Choice, parseChoice } from "./chosen.js";
 import { pickMappings, readFirst, untilNext } from "./pick.js";
 import type { Reading } from "./rates.js";
@@ -176,10 +174,8 @@ function listMappings(
   const { indexes, total, ...picked } = pickMappings(dataPlane, whole, choice, earlier);
   const chosen = indexes.flatMap((index) => all.at(index) ?? []);
   const joined = new JoinedListeners(chosen, listeners, selects);
-  const endings = new Endings(dataPlane.endings());
-  const describeEnd = describesEnds(rules.file.services);
-  const endedAt = (mapping: Mapping, index: number): EndedJson | null =>
-    describeEnd(endings.at(mapping, index));
+  const endings = readEndings(dataPlane);
+  const describe = describesAbsence(rules.file.services);
   const drained = new DrainedPlaces(rules.drained ?? [], rules.file.services);
   const { rates } = picked;
   const mappings = chosen.map((mapping, row): ListedMapping => {
@@ -198,7 +194,7 @@ function listMappings(
           selected: selected?.at(index) ?? null,
           selectedPerSecond: perSecond === undefined ? null : rounded(perSecond),
           ...openShape(mapping.protocol, picked.live?.[row]?.[index] ?? null),
-          ended: listening ? null : endedAt(mapping, index),
+          ...(listening ? presentJson : describe(endings.at(mapping, index))),
           drained: drained.hasDestination(mapping.protocol, mapping.ports, destination),
         };
       }),

@@ -18,6 +18,7 @@ import type { OpenCount } from "./open-counts.js";
 import type { OwnProcess } from "./own-process.js";
 import type { RefusalCounts } from "./refusal-totals.js";
 import type { Judge } from "../rules/judge.js";
+import type { Absence, Endings } from "../rules/endings.js";
 import { JoinedListeners } from "../rules/listening.js";
 
 /**
@@ -45,6 +46,11 @@ export interface Lookups {
 export interface Listening {
   readonly labels: Labels;
   readonly listening: boolean;
+  /**
+   * Since when nobody listens, in milliseconds since the epoch; null when somebody does, or it is
+   * not known.
+   */
+  readonly downSince: number | null;
 }
 
 export interface OfDestination extends Listening {
@@ -78,12 +84,13 @@ export interface Sources {
   readonly judge: (rules: Rules) => Judge;
   /** Counts what is open at destinations. */
   readonly open: (rules: Rules) => OpenCount;
+  readonly endings: Endings;
 }
 
 /** Returns what is shown for each mapping or, with more than `limit`, for all together. */
 export function ofMappings(
   rules: ActiveRules,
-  { counters, listeners, judge, open: countOpen }: Sources,
+  { counters, listeners, judge, open: countOpen, endings }: Sources,
   limit: number = LISTED_MAPPINGS_MAX,
 ): OfMappings {
   if (countMappings(rules) > limit) {
@@ -96,21 +103,29 @@ export function ofMappings(
   const joined = new JoinedListeners(mappings, listeners, judge(whole).selects);
   const list = counters.of(Array.from({ length: mappings.length }, (_, index) => index));
   return {
-    mappings: mappings.flatMap(({ name, protocol, to }, index) =>
-      isRefusal({ to })
-        ? []
-        : { labels: { mapping: name, protocol }, listening: joined.isServed(index) },
-    ),
+    mappings: mappings.flatMap((mapping, index) => {
+      if (isRefusal(mapping)) return [];
+      const { name, protocol } = mapping;
+      const listening = joined.isServed(index);
+      const downSince = listening ? null : sinceOf(endings.of(mapping));
+      return { labels: { mapping: name, protocol }, listening, downSince };
+    }),
     lookups: mappings.flatMap(({ name, protocol }, index) => {
       const own = list.at(index);
       if (own === undefined) return [];
       const { to: _, ...all } = own;
       return [{ labels: { mapping: name, protocol }, counters: all }];
     }),
-    destinations: mappings.flatMap(({ name, protocol }, index) =>
+    destinations: mappings.flatMap((mapping, index) =>
       joined.statesAt(index).map(({ destination, address, port, listening, listeners: there }) => ({
-        labels: { mapping: name, protocol, address, port: String(port) },
+        labels: {
+          mapping: mapping.name,
+          protocol: mapping.protocol,
+          address,
+          port: String(port),
+        },
         listening,
+        downSince: listening ? null : sinceOf(endings.at(mapping, destination)),
         selected: list.at(index)?.to?.at(destination) ?? null,
         queue: there.length === 0 ? null : queueOf(there),
         open: open.counts[index]?.[destination] ?? null,
@@ -118,6 +133,10 @@ export function ofMappings(
     ),
     open,
   };
+}
+
+function sinceOf({ ended, neverSince }: Absence): number | null {
+  return ended?.endedAt ?? neverSince;
 }
 
 function queueOf(listeners: readonly Listener[]): Queue {
@@ -295,6 +314,18 @@ export function renderMetrics(input: MetricsInput): string {
           loaded.mappings.map(({ labels, listening }) => [labels, listening ? 1 : 0]),
         ),
         metric(
+          "ilm_mapping_down_since_timestamp_seconds",
+          "gauge",
+          `Since when the mapping has had no listener: since its last one ended, or nobody has been seen there yet; 0 while it has one, and no sample where that is not known; ${omitted}.`,
+          downSince(loaded.mappings),
+        ),
+        metric(
+          "ilm_destination_down_since_timestamp_seconds",
+          "gauge",
+          `The same for each destination; ${omitted}.`,
+          downSince(input.destinations),
+        ),
+        metric(
           "ilm_destination_listening",
           "gauge",
           `1 when a listener that may be selected is bound to the destination; ${omitted}.`,
@@ -357,6 +388,14 @@ export function renderMetrics(input: MetricsInput): string {
   }
   if (input.daemon !== null) page.push(ofDaemon(input.daemon));
   return page.join("");
+}
+
+/** In whole seconds: clocks are compared anew each time, which would change the milliseconds. */
+function downSince(listening: readonly Listening[]): Sample[] {
+  return listening.flatMap(({ labels, listening: isUp, downSince: since }): Sample[] => {
+    if (isUp) return [[labels, 0]];
+    return since === null ? [] : [[labels, Math.round(since / 1000)]];
+  });
 }
 
 function openOf({ destinations }: MetricsInput, protocol: Protocol): Sample[] {

@@ -5,14 +5,14 @@ import type { UnservedJson } from "../json/health.js";
 import { drainedShape } from "../api/mapping-shape.js";
 import { judgeOf } from "../dataplane/judge.js";
 import type { Active, DataPlane } from "../dataplane/types.js";
-import type { Ending, Listener } from "../model/listener.js";
+import type { Listener } from "../model/listener.js";
 import { type Mapping, isRefusal } from "../model/mapping.js";
 import { formatOwner } from "../model/owner.js";
 import { allMappings, countMappings, emptyRules, readRules, type Rules } from "../model/rules.js";
 import type { Judge } from "../rules/judge.js";
-import { Endings } from "../rules/endings.js";
+import type { Endings } from "../rules/endings.js";
 import { JoinedListeners } from "../rules/listening.js";
-import { describesEnds } from "./ended.js";
+import { describesAbsence, readEndings } from "./ended.js";
 import { LISTED_MAPPINGS_MAX } from "./metrics.js";
 
 interface Parts {
@@ -39,10 +39,9 @@ const NAMED = 20;
 /** Returns a function that describes a mapping without a listener. */
 function describesUnserved(
   { file: { services } }: Rules,
-  endings: readonly Ending[],
+  endings: Endings,
 ): (mapping: Mapping) => UnservedJson {
-  const ended = new Endings(endings);
-  const describeEnd = describesEnds(services);
+  const describe = describesAbsence(services);
   const owners = new Map(services.map(({ name, owner }) => [name, owner && formatOwner(owner)]));
   return (mapping) => {
     const service = mapping.to.find((one) => one.service !== undefined)?.service;
@@ -50,7 +49,7 @@ function describesUnserved(
       name: mapping.name,
       protocol: mapping.protocol,
       owner: (service !== undefined && owners.get(service)) || null,
-      ended: describeEnd(ended.of(mapping)),
+      ...describe(endings.of(mapping)),
     };
   };
 }
@@ -67,7 +66,7 @@ export function unservedMappings(dataPlane: DataPlane): UnservedJson[] | null {
   const { selects } = judgeOf(dataPlane, rules);
   const joined = new JoinedListeners(mappings, dataPlane.listeners(), selects);
   const { first } = joined.unserved(mappings.length);
-  const describe = describesUnserved(rules, first.length === 0 ? [] : dataPlane.endings());
+  const describe = describesUnserved(rules, readEndings(dataPlane));
   return first.flatMap((index) => {
     const mapping = mappings.at(index);
     return mapping === undefined ? [] : describe(mapping);
@@ -95,13 +94,13 @@ function servedBy(
   rules: Rules,
   judge: Judge,
   listeners: readonly Listener[],
-  endings: () => readonly Ending[],
+  endings: Endings,
 ): Pick<DaemonState, "mappedListeners" | "unserved" | "full"> {
   const mappings = allMappings(rules);
   const joined = new JoinedListeners(mappings, listeners, judge.selects);
   const { count, first } = joined.unserved(NAMED);
   const full = joined.full(NAMED);
-  const describe = describesUnserved(rules, count === 0 ? [] : endings());
+  const describe = describesUnserved(rules, endings);
   return {
     mappedListeners: joined.views().filter((view) => view.isMapped).length,
     unserved: {
@@ -147,7 +146,7 @@ export function stateOf(
     listeners: active === null ? null : listeners.length,
     ...(rules === null
       ? { mappedListeners: null, unserved: null, full: null }
-      : servedBy(rules, judge, listeners, () => dataPlane.endings())),
+      : servedBy(rules, judge, listeners, readEndings(dataPlane))),
     lookups: active === null ? null : dataPlane.counterTotal(),
     flows: dataPlane.flowCount(),
     faults: dataPlane.faults(),

@@ -13,6 +13,7 @@ import type { Connections } from "../model/connection.js";
 import type { Flow } from "../model/flow.js";
 import type { Ending, Listener } from "../model/listener.js";
 import type { Refusal } from "../model/refusal.js";
+import type { Unheard } from "../rules/endings.js";
 import type { Permit } from "../rules/permits.js";
 import type { ActiveRules, FilePart } from "../model/rules.js";
 import { digestOfFile } from "./description.js";
@@ -35,7 +36,7 @@ import { unload } from "./install/unload.js";
 import { explain, watch } from "./observe/ask.js";
 import { countConnections } from "./observe/connections.js";
 import { countedIn } from "./observe/counts.js";
-import { readEndings } from "./observe/endings.js";
+import { findUnheard, readEndings } from "./observe/endings.js";
 import { liveFlows, countLiveFlows } from "./observe/flows.js";
 import { activeOf, keptText, keepText, snapshotOf } from "./observe/active.js";
 import { permitsOf } from "./observe/permitted.js";
@@ -197,6 +198,11 @@ class KernelDataPlane implements DataPlane {
     const registry = this.#state.own()?.registry;
     return registry === undefined ? [] : readEndings(registry.map("endings"));
   }
+
+  readonly unheard: Unheard = (places) => {
+    const registry = this.#state.own()?.registry;
+    return registry === undefined ? places.map(() => null) : findUnheard(registry, places);
+  };
 
   refusals(): Refusal[] {
     const registry = this.#state.own()?.registry;

@@ -15,6 +15,7 @@ import type { Connections } from "../model/connection.js";
 import type { Flow } from "../model/flow.js";
 import type { Ending, Listener, Turn } from "../model/listener.js";
 import type { Refusal, RefusedAttempt } from "../model/refusal.js";
+import type { Unheard } from "../rules/endings.js";
 import type { Permit } from "../rules/permits.js";
 import type { Engine, StrangerPolicy } from "../model/mapping.js";
 import type { PendingChange } from "../model/pending.js";
@@ -354,6 +355,8 @@ export interface DataPlane {
    * none when nothing is loaded. Only the latest some thousand are remembered.
    */
   endings(): Ending[];
+  /** Tells where nobody has listened yet, as far as the programs have seen. */
+  readonly unheard: Unheard;
   /**
    * Returns a function that reports whether the active rules let a listener be selected where they
    * give that permit; null is anyone. A user or a group that this host no longer has owns nothing.

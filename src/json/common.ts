@@ -187,6 +187,12 @@ export const ended = object(
 
 export type EndedJson = Of<typeof ended>;
 
+/** A field of what has no listener. */
+export const neverSince = field(
+  nullable(text),
+  "Since when ilm has watched without ever seeing a listener: ISO 8601, UTC; null when there is or was one, or it is not known.",
+);
+
 export const timing = list(
   object(
     {

@@ -1,5 +1,5 @@
 /** What `ilm explain --json` prints. */
-import { endpoint, holder, obstacle, protocol } from "./common.js";
+import { ended, endpoint, holder, neverSince, obstacle, protocol } from "./common.js";
 import { boolean, field, integer, list, nullable, object, oneOf, text, type Of } from "./shape.js";
 
 export const verdict = oneOf("unmanaged", "existing", "selected", "missed", "rejected");
@@ -67,6 +67,11 @@ export const explanation = object({
           oneOf("selected", "absent", "wrong-family", "failed", "unreached", "drained"),
           "What became of it. `absent`: no socket listens there. `wrong-family`: it is IPv4 and the packet IPv6, or the other way round. `failed`: the kernel refused the socket. `unreached`: only ingress could hand over to it, and cannot. `drained`: it gets nobody new, because its weight is 0 or `ilm drain` names it.",
         ),
+        ended: field(
+          nullable(ended),
+          "The end of the last listener there, where none is; null when there is one, or none was seen.",
+        ),
+        neverSince,
       }),
     ),
     "The destinations that were tried, in order.",

@@ -1,5 +1,5 @@
 /** Listeners that come and go, and what that means for mappings: for the log and the events. */
-import { ended, protocol } from "./common.js";
+import { ended, neverSince, protocol } from "./common.js";
 import { field, integer, list, nullable, object, oneOf, text, type Of } from "./shape.js";
 
 const turned = (what: string) =>
@@ -47,6 +47,7 @@ export const unservedMapping = object({
     nullable(ended),
     "The end of the last listener that it had; null when none was seen.",
   ),
+  neverSince,
 });
 
 /** What has changed since it was told last. */

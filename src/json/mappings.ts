@@ -1,5 +1,5 @@
 /** What `ilm mappings --json` prints. */
-import { counters, ended, obstacle, holder, queue } from "./common.js";
+import { counters, ended, neverSince, obstacle, holder, queue } from "./common.js";
 import { destination, mapping } from "./mapping.js";
 import {
   boolean,
@@ -62,6 +62,7 @@ const target = object({
     nullable(ended),
     "The end of the last listener there, where none is; null when there is one, or none was seen.",
   ),
+  neverSince,
   stranger: field(
     nullable(listener),
     "A socket that listens exactly there where the rules do not permit it, so that it gets nothing; null when there is none, another one listens, or the daemon was asked.",

@@ -1,13 +1,43 @@
-/** When mappings without a listener lost their last one. Pure. */
+/** Since when mappings have no listener. Pure. */
 import type { Ending } from "../model/listener.js";
-import type { Mapping } from "../model/mapping.js";
+import type { Address } from "../model/address.js";
+import type { Mapping, Protocol } from "../model/mapping.js";
 import { portsContain } from "../model/ports.js";
 
-/** The ends of listeners, by protocol and address. */
+/** Where sockets of a destination listen. */
+export interface Place {
+  readonly protocol: Protocol;
+  readonly address: Address;
+  /** 0 stands for every port. */
+  readonly port: number;
+}
+
+/**
+ * Returns for each place since when it has been watched, in milliseconds since the epoch, provided
+ * that nobody has listened there since; null where somebody has, or nothing is known.
+ */
+export type Unheard = (places: readonly Place[]) => readonly (number | null)[];
+
+/** What is known of a destination, or a mapping, that has no listener; of one that has, nothing. */
+export interface Absence {
+  /** The end of the last one. */
+  readonly ended: Ending | null;
+  /** Since when nobody has ever been seen there, in milliseconds since the epoch. */
+  readonly neverSince: number | null;
+}
+
+/** The parts of a mapping that lead somewhere. */
+type Lead = Pick<Mapping, "protocol" | "ports" | "to">;
+
+const wildcards: readonly Address[] = ["0.0.0.0" as Address, "::" as Address];
+
+/** The ends of listeners, by protocol and address, and where there was none yet. */
 export class Endings {
   readonly #byAddress = new Map<string, Ending[]>();
+  readonly #unheard: Unheard;
 
-  constructor(endings: readonly Ending[]) {
+  constructor(endings: readonly Ending[], unheard: Unheard) {
+    this.#unheard = unheard;
     for (const ending of endings) {
       const key = `${ending.protocol} ${ending.address}`;
       const known = this.#byAddress.get(key);
@@ -16,25 +46,52 @@ export class Endings {
     }
   }
 
-  /** Returns the latest end at a destination, an index into `to`; null when none was seen. */
-  at(
-    { protocol, ports, to }: Pick<Mapping, "protocol" | "ports" | "to">,
-    index: number,
-  ): Ending | null {
+  /** Returns what is known of a destination, an index into `to`, at which nobody listens. */
+  at(mapping: Lead, index: number): Absence {
+    const ended = this.#endAt(mapping, index);
+    return { ended, neverSince: ended === null ? this.#neverAt(mapping, index) : null };
+  }
+
+  /** Returns what is known of a mapping without a listener. */
+  of(mapping: Lead): Absence {
+    const ended = latest(mapping.to.flatMap((_, index) => this.#endAt(mapping, index) ?? []));
+    if (ended !== null) return { ended, neverSince: null };
+    const never = mapping.to.map((_, index) => this.#neverAt(mapping, index));
+    const known = never.filter((since) => since !== null);
+    // One that came later was no destination before.
+    const isKnown = known.length > 0 && known.length === never.length;
+    return { ended, neverSince: isKnown ? Math.min(...known) : null };
+  }
+
+  #endAt({ protocol, ports, to }: Lead, index: number): Ending | null {
     const destination = to[index];
     if (destination === undefined) return null;
     const { address, port } = destination;
-    const places = address === "*" ? ["0.0.0.0", "::"] : [address];
-    const found = places
+    const found = placesOf(address)
       .flatMap((place) => this.#byAddress.get(`${protocol} ${place}`) ?? [])
       .filter((one) => (port === "same" ? portsContain(ports, one.port) : port === one.port));
     return latest(found);
   }
 
-  /** Returns the latest end at any of a mapping's destinations; null when none was seen. */
-  of(mapping: Pick<Mapping, "protocol" | "ports" | "to">): Ending | null {
-    return latest(mapping.to.flatMap((_, index) => this.at(mapping, index) ?? []));
+  #neverAt({ protocol, ports, to }: Lead, index: number): number | null {
+    const destination = to[index];
+    if (destination === undefined) return null;
+    const port = destination.port === "same" ? onlyPort(ports) : destination.port;
+    const places = placesOf(destination.address);
+    const never = this.#unheard(places.map((address) => ({ protocol, address, port })));
+    const known = never.filter((since) => since !== null);
+    return known.length === places.length ? Math.max(...known) : null;
   }
+}
+
+function placesOf(address: Address | "*"): readonly Address[] {
+  return address === "*" ? wildcards : [address];
+}
+
+/** Returns the only port, or 0 for several. */
+function onlyPort(ports: Lead["ports"]): number {
+  const [range] = ports;
+  return ports.length === 1 && range?.first === range?.last ? (range?.first ?? 0) : 0;
 }
 
 function latest(endings: readonly Ending[]): Ending | null {

@@ -3,6 +3,7 @@
  * the same, as daemons come and go.
  */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { MappingsJson } from "../../src/json/mappings.js";
 import { protocolOf, useLab, type Kind, type Lab } from "../support/lab.js";
 import { addressesOf, families, type Family } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
@@ -22,6 +23,7 @@ mappings:
 `;
 
 const web = "tcp:6000";
+const aTime = expect.stringMatching(/^20[0-9T:.-]+Z$/) as unknown;
 
 async function down(...more: readonly string[]): Promise<readonly string[]> {
   const { stdout } = await network.server.ask(["mappings", "--down", "--names", ...more]);
@@ -30,7 +32,12 @@ async function down(...more: readonly string[]): Promise<readonly string[]> {
 
 async function health(): Promise<string | undefined> {
   const { stdout } = await network.server.ask(["status"]);
-  return /^health: +(.*)$/m.exec(stdout)?.[1];
+  return withoutTimes(/^health: +(.*)$/m.exec(stdout)?.[1] ?? "");
+}
+
+/** Leaves out since when there was no listener yet. */
+function withoutTimes(text: string): string {
+  return text.replaceAll(/(none yet) since (?:[0-9]+-[0-9]+-[0-9]+ )?[0-9]+:[0-9]+/g, "$1");
 }
 
 async function check(): Promise<number | null> {
@@ -49,8 +56,8 @@ test("a mapping is down until one of its destinations has a listener, of its own
   const { server } = network;
   expect(await down()).toEqual([web, "names", "names", "spare"]);
   expect(await health()).toBe(
-    `4 of 4 mappings have no listener: ${web} (unit nginx.service, none seen yet), ` +
-      "names tcp (none seen yet), names udp (none seen yet), spare (none seen yet)",
+    `4 of 4 mappings have no listener: ${web} (unit nginx.service, none yet), ` +
+      "names tcp (none yet), names udp (none yet), spare (none yet)",
   );
   expect(await check()).toBe(1);
   const spare = await server.echo("spare", [["tcp", "127.0.1.21", 7001]]);
@@ -59,7 +66,7 @@ test("a mapping is down until one of its destinations has a listener, of its own
   expect(await down("--protocol", "udp")).toEqual([]);
   await server.echo("names over tcp", [["tcp", "127.0.1.53", 5353]]);
   expect(await health()).toBe(
-    `1 of 4 mappings has no listener: ${web} (unit nginx.service, none seen yet)`,
+    `1 of 4 mappings has no listener: ${web} (unit nginx.service, none yet)`,
   );
   await spare.stop();
   expect(await down()).toEqual([web, "spare"]);
@@ -67,8 +74,8 @@ test("a mapping is down until one of its destinations has a listener, of its own
     unserved: {
       count: 2,
       mappings: [
-        { name: web, protocol: "tcp", owner: "unit nginx.service", ended: null },
-        { name: "spare", protocol: "tcp", owner: null, ended: { user: "root", unit: null } },
+        { name: web, owner: "unit nginx.service", ended: null, neverSince: aTime },
+        { name: "spare", owner: null, ended: { user: "root", unit: null }, neverSince: null },
       ],
     },
   });
@@ -81,6 +88,26 @@ test("a stranger at the destination does not serve it", async () => {
   await server.echo("stranger", [["tcp", "127.0.1.10", 7000]]);
   await server.ilmDone(["apply", "-f", server.file(rules)]);
   expect(await down()).toContain(web);
+  expect(await health()).toContain(`${web} (unit nginx.service, none yet)`);
+});
+
+test("a listener that was there before the destination is one that was seen", async () => {
+  const { server } = network;
+  // On a mapped port, so that the programs know it already.
+  const early = await server.echo("early", [["tcp", "127.0.1.30", 6001]]);
+  await server.ilmDone(["add", "tcp:7777=127.0.1.30:6001", "tcp:7776=127.0.1.31:6001"]);
+  await early.stop();
+  const rows = (await server.ilmDone(["mappings", "--added", "--json"])).json() as MappingsJson;
+  expect(rows.map(({ to }) => to[0])).toMatchObject([
+    { ended: { user: "root" }, neverSince: null },
+    { ended: null, neverSince: aTime },
+  ]);
+  // What is added again begins again, as far as ends are not known.
+  const [, before] = rows.map(({ to }) => to[0]?.neverSince ?? "");
+  await server.ilmDone(["remove", "tcp:7776"]);
+  await server.ilmDone(["add", "tcp:7776=127.0.1.31:6001"]);
+  const [again] = (await server.ilmDone(["mappings", "tcp:7776", "--json"])).json() as MappingsJson;
+  expect(Date.parse(again?.to[0]?.neverSince ?? "")).toBeGreaterThan(Date.parse(before ?? ""));
 });
 
 /** A daemon's listeners of every kind, which `both` leads to. */
@@ -110,12 +137,37 @@ async function ended(): Promise<number> {
   return at;
 }
 
+/** Since when the mapping has had no listener yet; null when it has had one, or has one. */
+async function neverSince(): Promise<number | null> {
+  const { server } = network;
+  const { unserved } = await server.status();
+  const [row] = await server.mappings();
+  const [one = null, other = null] = [unserved?.mappings[0]?.neverSince, row?.to[0]?.neverSince];
+  if (one === null || other === null) {
+    expect([one, other]).toEqual([null, null]);
+    return null;
+  }
+  const [since, same] = [Date.parse(one), Date.parse(other)];
+  expect(Math.abs(since - same)).toBeLessThanOrEqual(ROUNDING_MS);
+  return since;
+}
+
 test.each(cells)(
   "a listener's end is known, and a handover is none: $kind over IPv$family",
   async ({ kind, family }) => {
     const { server } = network;
-    const { daemon } = addressesOf[family];
+    const { daemon, public: dialled } = addressesOf[family];
+    const address = family === 4 ? dialled : `[${dialled}]`;
+    const explained = async (): Promise<string> =>
+      (await server.ask(["explain", protocolOf(kind), `${address}:6000`])).stdout;
+    const began = Date.now();
     await server.apply(rulesOf(kind, family));
+    const since = (await neverSince()) ?? 0;
+    expect(since).toBeGreaterThanOrEqual(began - ROUNDING_MS);
+    expect(since).toBeLessThanOrEqual(Date.now() + ROUNDING_MS);
+    expect(await health()).toBe("1 of 1 mapping has no listener: app (none yet)");
+    expect((await server.ask(["mappings"])).stdout).toMatch(/ none yet /);
+    expect(await explained()).toMatch(/: nothing listens, none yet since [0-9]/);
     const options = { options: ["reuseport"] } as const;
     await lab.open("old", kind, daemon, 6000, options);
     const first = (await server.mappings())[0]?.to[0]?.listener?.since ?? null;
@@ -137,6 +189,14 @@ test.each(cells)(
       /^1 of 1 mapping has no listener: app \(user root, ended [0-9: -]+\)$/,
     );
     expect((await server.ask(["mappings"])).stdout).toMatch(/ none since [0-9]/);
+    expect(await explained()).toMatch(/: nothing listens, ended [0-9]/);
+    expect(await neverSince()).toBeNull();
+    const page = (await server.ask(["metrics"])).stdout;
+    for (const what of ["mapping", "destination"]) {
+      const [, told] =
+        new RegExp(`^ilm_${what}_down_since_timestamp_seconds{.*} ([0-9]+)$`, "m").exec(page) ?? [];
+      expect(Math.abs(Number(told) * 1000 - end)).toBeLessThanOrEqual(500 + ROUNDING_MS);
+    }
     // Other rules leave it as it is, and so does another daemon that comes and goes elsewhere.
     await server.ilmDone(["add", "tcp:6001=127.0.1.9:80"]);
     expect(Math.abs((await ended()) - end)).toBeLessThanOrEqual(ROUNDING_MS);
@@ -246,14 +306,14 @@ test("run tells once what came of listeners, and which mappings are left without
     run.process.stderr
       .split("\n")
       .filter(Boolean)
-      .map((line) => (JSON.parse(line) as { readonly message: string }).message)
+      .map((line) => withoutTimes((JSON.parse(line) as { readonly message: string }).message))
       .filter((message) => /listener/.test(message));
   const tells = async (what: RegExp): Promise<void> => {
     await eventually(`run says ${what.source}`, async () =>
       said().some((message) => what.test(message)) ? true : null,
     );
   };
-  await tells(/^4 mappings have no listener: tcp:6000 \(unit nginx.service, none seen yet\)/);
+  await tells(/^4 mappings have no listener: tcp:6000 \(unit nginx.service, none yet\)/);
   for (const kind of ["tcp", "udp"] as const) {
     await lab.open(`names ${kind}`, kind, "127.0.1.53", 5353, { options: ["reuseport"] });
   }
@@ -276,7 +336,7 @@ test("run tells once what came of listeners, and which mappings are left without
   });
   // A mapping that is removed has no listener after that either.
   await server.ilmDone(["add", "tcp:6009=127.0.1.20:7009"]);
-  await tells(/^1 mapping has no listener: tcp:6009 \(none seen yet\); 4 in all without$/);
+  await tells(/^1 mapping has no listener: tcp:6009 \(none yet\); 4 in all without$/);
   await server.ilmDone(["remove", "tcp:6009"]);
   await lab.open("late", "udp", "127.0.1.53", 5353);
   await tells(/^1 mapping has a listener now: names; 2 in all without$/);

@@ -3,6 +3,7 @@
  * Rules of a file, which are loaded nowhere, are evaluated (shell/explain-apart.ts).
  */
 import { judgeOf } from "../../dataplane/judge.js";
+import { describesAbsence, presentJson, readEndings } from "../../daemon/ended.js";
 import type { DataPlane, Explanation } from "../../dataplane/types.js";
 import { type ExitStatus, IlmError } from "../../errors.js";
 import { familyOf } from "../../model/address.js";
@@ -180,11 +181,26 @@ async function ask(
     selected,
     kernel,
     states,
+    absenceAt: absenceIn(dataPlane, rules, mapping, packet),
     holderOf: await context.reach.holdersOf(named),
     nat: means.nat,
     interfaceName: places.names.get(packet.interfaceIndex) ?? null,
     interfaceGiven: question.interface !== null,
   };
+}
+
+/** Returns what tells of a destination at which nobody listens, for the port of this packet. */
+function absenceIn(
+  dataPlane: DataPlane,
+  rules: Rules,
+  mapping: Mapping | null,
+  { localPort }: Packet,
+): Explained["absenceAt"] {
+  if (mapping === null) return () => presentJson;
+  const ports = [{ first: localPort, last: localPort }];
+  const endings = readEndings(dataPlane);
+  const describe = describesAbsence(rules.file.services);
+  return (index) => describe(endings.at({ ...mapping, ports }, index));
 }
 
 /** Returns what the socket tables say of each destination, for the port of this packet. */

@@ -24,9 +24,12 @@ import {
   rounded,
 } from "../../api/mapping-shape.js";
 import { print, type Context } from "../shell/context.js";
-import type { EndedJson } from "../../json/common.js";
-import { describesEnds } from "../../daemon/ended.js";
-import { Endings } from "../../rules/endings.js";
+import {
+  type AbsenceJson,
+  describesAbsence,
+  presentJson,
+  readEndings,
+} from "../../daemon/ended.js";
 import type { MappingsJson, RatesJson } from "../../json/mappings.js";
 import { published } from "../../json/published.js";
 import type { Obstacle } from "../../doctor/obstacles.js";
@@ -44,7 +47,7 @@ import { withDataPlane } from "../shell/with-data-plane.js";
 
 const noCounters = { existing: 0, selected: 0, missed: 0, errors: 0, to: null };
 
-type EndedAt = (mapping: Mapping, index: number) => EndedJson | null;
+type AbsenceAt = (mapping: Mapping, index: number) => AbsenceJson;
 type HolderOf = (listener: Listener) => Holder | undefined;
 
 interface Row {
@@ -71,8 +74,8 @@ interface DestinationRow {
   readonly drained: boolean;
   /** The listener at the destination; null when there is none. */
   readonly listener: Listener | null;
-  /** The end of the last one, where there is none. */
-  readonly ended: EndedJson | null;
+  /** Since when there is none, as far as that is known. */
+  readonly absence: AbsenceJson;
   /** A listener at the destination whom the rules do not permit there, where no other listens. */
   readonly stranger: Stranger | null;
   /** A listener on every address, which therefore does not count as one at the destination. */
@@ -118,9 +121,9 @@ export async function mappings(
     const chosen = indexes.flatMap((index) => all.at(index) ?? []);
     // Only the mappings that are shown are joined.
     const joined = new JoinedListeners(chosen, listeners, judge.selects);
-    const endings = new Endings(dataPlane.endings());
-    const describeEnd = describesEnds(rules.file.services);
-    const endedAt: EndedAt = (mapping, index) => describeEnd(endings.at(mapping, index));
+    const endings = readEndings(dataPlane);
+    const describe = describesAbsence(rules.file.services);
+    const absenceAt: AbsenceAt = (mapping, index) => describe(endings.at(mapping, index));
     const drained = new DrainedPlaces(rules.drained ?? [], rules.file.services);
     const rows = chosen.map((mapping, row): Row => {
       const index = indexes[row] ?? 0;
@@ -135,7 +138,7 @@ export async function mappings(
           selected,
           perSecond: rate?.to ?? null,
           live: live?.at(row) ?? null,
-          endedAt,
+          absenceAt,
           drained,
         }),
       };
@@ -242,6 +245,7 @@ async function askDaemon(
         connections,
         flows,
         ended,
+        neverSince,
         drained,
         ...destination
       }) => ({
@@ -250,7 +254,7 @@ async function askDaemon(
         selected,
         selectedPerSecond,
         live: connections ?? flows,
-        ended,
+        absence: { ended, neverSince },
         drained,
       }),
     );
@@ -281,7 +285,7 @@ interface DestinationFacts {
   readonly selected: readonly number[] | null;
   readonly perSecond: readonly number[] | null;
   readonly live: readonly number[] | null;
-  readonly endedAt: EndedAt;
+  readonly absenceAt: AbsenceAt;
   readonly drained: DrainedPlaces;
 }
 
@@ -289,7 +293,7 @@ function destinationRows(
   mapping: Mapping,
   states: readonly DestinationState[],
   judge: Judge,
-  { selected, perSecond, live, endedAt, drained }: DestinationFacts,
+  { selected, perSecond, live, absenceAt, drained }: DestinationFacts,
 ): DestinationRow[] {
   return mapping.to.map((destination, index) => {
     const state = states.find((one) => one.destination === index);
@@ -302,7 +306,7 @@ function destinationRows(
       live: live?.at(index) ?? null,
       // One that hangs is what people look for.
       listener: state?.listeners.find(isFull) ?? state?.listeners[0] ?? null,
-      ended: state?.listening === true ? null : endedAt(mapping, index),
+      absence: state?.listening === true ? presentJson : absenceAt(mapping, index),
       drained: drained.hasDestination(mapping.protocol, mapping.ports, destination),
       stranger:
         stranger === undefined
@@ -328,7 +332,7 @@ function rowShape({ mapping, obstacles, counters, rates, destinations }: Row, ho
       selectedPerSecond: who.selectedPerSecond,
       ...openShape(mapping.protocol, live),
       drained,
-      ended: who.ended,
+      ...who.absence,
       listener: listenerShape(who.listener, holderOf),
       stranger: listenerShape(who.stranger?.listener ?? null, holderOf),
       wildcardWouldAnswer: listenerShape(who.wildcard, holderOf),
@@ -505,7 +509,9 @@ function describeAnswer(row: DestinationRow, holderOf: HolderOf): string {
   if (row.listening) return "listens";
   if (row.stranger !== null) return "none (but a stranger)";
   if (row.wildcard !== null) return "none (but a wildcard)";
-  return row.ended === null ? "none" : `none since ${formatTime(new Date(row.ended.at))}`;
+  const { ended, neverSince } = row.absence;
+  if (ended !== null) return `none since ${formatTime(new Date(ended.at))}`;
+  return neverSince === null ? "none" : "none yet";
 }
 
 /** Says what the mappings are for. Only for those that were named: in a long list it is noise. */

@@ -256,9 +256,9 @@ function describeDown(
   mappings: number,
 ): string {
   const shown = named.slice(0, UNSERVED_SHOWN);
-  const list = shown.map(({ name, protocol, owner, ended }) => {
+  const list = shown.map(({ name, protocol, ...one }) => {
     const which = isNamedTwice(named, name) ? ` ${protocol}` : "";
-    return `${printable(name)}${which} (${describeUnserved({ owner, ended })})`;
+    return `${printable(name)}${which}${describeUnserved(one)}`;
   });
   const more =
     down > shown.length ? ` and ${down - shown.length} more: \`ilm mappings --down\`` : "";

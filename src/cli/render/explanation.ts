@@ -15,6 +15,8 @@ import type { ExplainJson } from "../../json/explain.js";
 import type { Colours } from "../shell/context.js";
 import type { Obstacle } from "../../doctor/obstacles.js";
 import { formatEndpoint } from "../../model/endpoint.js";
+import { type AbsenceJson, presentJson } from "../../daemon/ended.js";
+import { describeAbsence } from "../../words/absence.js";
 import { LOAD_MODULE, mptcpRemedy } from "../../words/mptcp.js";
 import { describeListener, describeNat, unitOf } from "../../words/listener.js";
 import {
@@ -45,6 +47,8 @@ export interface Explained extends Matched {
   readonly kernel: Listener | null;
   /** What the socket tables say of the mapping's destinations. */
   readonly states: readonly DestinationState[];
+  /** Returns what is known of a destination, an index into `to`, at which nobody listens. */
+  readonly absenceAt: (index: number) => AbsenceJson;
   readonly holderOf: (listener: Listener) => Holder | undefined;
   /** The address families for which NAT is present. */
   readonly nat: readonly Family[];
@@ -72,7 +76,8 @@ export function explanationShape(
     packet: explanation.packet,
     attempts: explanation.attempts.flatMap(({ destination: index, outcome }) => {
       const tried = mapping?.to[index];
-      return tried === undefined ? [] : { ...place(tried, explanation), outcome };
+      const absence = outcome === "absent" ? explained.absenceAt(index) : presentJson;
+      return tried === undefined ? [] : { ...place(tried, explanation), outcome, ...absence };
     }),
     generation: explanation.generation,
     strangers: strangersOf(explained).map((one) => strangerShape(explained, one)),
@@ -399,7 +404,7 @@ function describeAttempt(
  * does not know, says so, because the user has to act on it.
  */
 function whyAbsent(
-  { states, holderOf, judge }: Explained,
+  { states, holderOf, judge, absenceAt }: Explained,
   index: number,
   endpoint: string,
 ): string {
@@ -416,7 +421,9 @@ function whyAbsent(
     return `${who} listens, but ilm does not know it: apply the configuration again`;
   }
   const wildcard = state?.wildcardWouldAnswer ?? null;
-  if (wildcard === null) return "nothing listens";
+  if (wildcard === null) {
+    return ["nothing listens", ...describeAbsence(absenceAt(index))].join(", ");
+  }
   return `nothing listens; but ${describeListener(wildcard, holderOf(wildcard))} would answer there: let it listen on ${endpoint} itself, or write the destination as "*:${wildcard.port}"`;
 }
 

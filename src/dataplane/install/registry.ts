@@ -26,6 +26,7 @@ import {
   ILM_VRF_CLOSED_UDP,
   HandoverCode,
   askedKeyLayout,
+  endingLayout,
   endpointLayout,
   flowKeyLayout,
   flowLayout,
@@ -242,7 +243,15 @@ const unsaid = {
   origin: new Uint8Array(16),
   originPort: 0,
 } as const satisfies Partial<Slot>;
-const noSlot: Slot = { index: ILM_SLOT_NONE, serial: 0, wanted: 0, permit: 0, ...unsaid };
+const noSlot: Slot = {
+  index: ILM_SLOT_NONE,
+  serial: 0,
+  wanted: 0,
+  heard: 0,
+  permit: 0,
+  sinceNs: 0n,
+  ...unsaid,
+};
 
 /** Returns what the rules say about a place, except for whom they permit there. */
 function saidOf({ handover, origin }: Endpoint): Partial<Slot> {
@@ -290,13 +299,14 @@ function everyPort(key: AbiEndpoint): string {
 /**
  * The maps that a new registry takes over unchanged, by the sizes of key and value, which no
  * version has changed: what UDP clients dialled and whom clients on the host itself asked, so that
- * late answers leave from the right address.
+ * late answers leave from the right address; and when listeners ended.
  */
 const shapes = {
   flows: [flowKeyLayout.size, flowLayout.size],
   asked: [askedKeyLayout.size, 8],
   any_asked: [4, 4],
   tunnels: [4, 4],
+  endings: [endpointLayout.size, endingLayout.size],
 } as const satisfies Partial<Record<RegistryMap, readonly [number, number]>>;
 type InheritedMap = keyof typeof shapes;
 const inheritedMaps = Object.keys(shapes) as InheritedMap[];
@@ -722,6 +732,7 @@ export class Registry {
           ? undefined
           : everyPorts.get(keyText(endpointKey({ ...endpoint, port: 0 })))) ??
         permits.of(endpoint.permit);
+      const now = process.hrtime.bigint();
       const meta = this.#meta();
       let serial = meta.nextSerial;
       let free = 0;
@@ -738,6 +749,8 @@ export class Registry {
           index,
           serial: serial++,
           wanted: 0,
+          heard: 0,
+          sinceNs: now,
           permit: permitOf(endpoint),
           ...unsaid,
           ...saidOf(endpoint),
@@ -757,6 +770,20 @@ export class Registry {
     }
     this.#scanApart();
     return keys.map((key) => known.get(keyText(key))?.index ?? ILM_SLOT_NONE);
+  }
+
+  /**
+   * Returns for each endpoint since when it has had a place, by CLOCK_MONOTONIC in nanoseconds,
+   * provided that nobody has listened there since; otherwise null.
+   */
+  unheard(endpoints: readonly Endpoint[]): (bigint | null)[] {
+    const keys = endpoints.map(endpointKey);
+    const every = endpoints.map((endpoint) => endpointKey({ ...endpoint, port: 0 }));
+    const known = this.#slotsOf([...keys, ...every]);
+    return keys.map((key, i) => {
+      const slot = known.get(keyText(key)) ?? known.get(keyText(every[i] ?? key));
+      return slot === undefined || slot.heard !== 0 ? null : slot.sinceNs;
+    });
   }
 
   /** Reports whether these endpoints find places, too. */

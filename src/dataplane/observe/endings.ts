@@ -1,10 +1,12 @@
-/** Reads when the listeners of destinations ended. */
+/** Reads when the listeners of destinations ended, and where there was none yet. */
 import { endingLayout, endpointLayout } from "../../abi/generated.js";
 import { decode } from "../../abi/layout.js";
 import type { BpfMap } from "../../kernel/bpf/map.js";
 import { monotonicStart } from "../../kernel/clock.js";
 import { addressFromBytes } from "../../model/address.js";
 import type { Ending } from "../../model/listener.js";
+import type { Place } from "../../rules/endings.js";
+import type { Registry } from "../install/registry.js";
 
 const IPPROTO_UDP = 17;
 
@@ -22,4 +24,15 @@ export function readEndings(map: BpfMap): Ending[] {
       identity: { uid, gid, unit: unit.toString() },
     };
   });
+}
+
+/** Returns for each of the places since when nobody has been seen there; see `Unheard`. */
+export function findUnheard(
+  registry: Pick<Registry, "unheard">,
+  places: readonly Place[],
+): (number | null)[] {
+  const started = monotonicStart();
+  // Whose sockets a place takes says nothing here.
+  const found = registry.unheard(places.map((place) => ({ ...place, permit: null })));
+  return found.map((since) => (since === null ? null : started + Number(since / 1_000_000n)));
 }

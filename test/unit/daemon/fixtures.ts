@@ -478,6 +478,11 @@ export class FakeDataPlane implements DataPlane {
     return this.ended;
   }
 
+  /** Since when each place has been watched without a listener; null: not known. */
+  silentSince: number | null = null;
+
+  readonly unheard: DataPlane["unheard"] = (places) => places.map(() => this.silentSince);
+
   /** Who listens. */
   sockets: Listener[] = [];
 

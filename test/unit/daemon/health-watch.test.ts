@@ -13,8 +13,10 @@ function turn(port: number, listens: boolean): Turn {
   return { protocol: "tcp", address: address("127.0.1.10"), port, identity, listens };
 }
 
+const neverSince = new Date(2026, 0, 2, 13, 58).toISOString();
+
 function unserved(name: string): UnservedJson {
-  return { name, protocol: "tcp", owner: "unit nginx.service", ended: null };
+  return { name, protocol: "tcp", owner: "unit nginx.service", ended: null, neverSince };
 }
 
 let down: readonly UnservedJson[] | null;
@@ -74,7 +76,7 @@ describe("a destination", () => {
     pass();
     expect(lines()).toEqual([
       "info: 1 listener ended: tcp 127.0.1.10:80 (user www-data)",
-      "warning: 1 mapping has no listener: web (unit nginx.service, none seen yet)",
+      "warning: 1 mapping has no listener: web (unit nginx.service, none yet since 2026-01-02 13:58)",
     ]);
     down = [];
     watch.turned(turn(80, true));
@@ -117,7 +119,7 @@ test("other rules may leave mappings without a listener, which is told once", ()
   watch.look();
   pass();
   expect(lines()).toEqual([
-    "warning: 2 mappings have no listener: web (unit nginx.service, none seen yet), mail (unit nginx.service, none seen yet)",
+    "warning: 2 mappings have no listener: web (unit nginx.service, none yet since 2026-01-02 13:58), mail (unit nginx.service, none yet since 2026-01-02 13:58)",
   ]);
   watch.look();
   pass();
@@ -126,7 +128,7 @@ test("other rules may leave mappings without a listener, which is told once", ()
   watch.look();
   pass();
   expect(lines()).toEqual([
-    "warning: 1 mapping has no listener: dns (unit nginx.service, none seen yet); 1 mapping has a listener now: web; 2 in all without",
+    "warning: 1 mapping has no listener: dns (unit nginx.service, none yet since 2026-01-02 13:58); 1 mapping has a listener now: web; 2 in all without",
   ]);
 });
 

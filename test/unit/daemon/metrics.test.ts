@@ -12,6 +12,7 @@ import type { CounterList, MappingCounters } from "../../../src/model/decision.j
 import { Durations } from "../../../src/daemon/durations.js";
 import { samplesOf } from "../../../src/cli/render/samples.js";
 import { type Rules, toBeActive } from "../../../src/model/rules.js";
+import { Endings } from "../../../src/rules/endings.js";
 import { Judge } from "../../../src/rules/judge.js";
 import { countersOf, mapping } from "./fixtures.js";
 
@@ -25,7 +26,8 @@ function read(list: CounterList): Parameters<typeof ofMappings>[1] {
       return own === undefined ? [] : [{ ...own, to: [own.selected] }];
     });
   const counters = { of, total: () => list.total() };
-  return { counters, listeners: [], judge, open: () => open };
+  const endings = new Endings([], (places) => places.map(() => downSince));
+  return { counters, listeners: [], judge, open: () => open, endings };
 }
 
 const judge = (rules: Rules) => new Judge(rules, "refuse", () => true);
@@ -37,6 +39,8 @@ function took(...seconds: readonly number[]) {
   for (const one of seconds) durations.add(one);
   return durations.read();
 }
+
+const downSince = 1_767_323_040_499;
 
 const input: MetricsInput = {
   version: "0.1.0",
@@ -50,8 +54,9 @@ const input: MetricsInput = {
     drained: 2,
     lookups: [{ labels: { mapping: "web", protocol: "tcp" }, counters: counted }],
     mappings: [
-      { labels: { mapping: "web", protocol: "tcp" }, listening: true },
-      { labels: { mapping: "spare", protocol: "tcp" }, listening: false },
+      { labels: { mapping: "web", protocol: "tcp" }, listening: true, downSince: null },
+      { labels: { mapping: "spare", protocol: "tcp" }, listening: false, downSince },
+      { labels: { mapping: "new", protocol: "tcp" }, listening: false, downSince: null },
     ],
     open,
     flows: { live: 12, capacity: 65_536 },
@@ -68,6 +73,7 @@ const input: MetricsInput = {
     {
       labels: { mapping: "web", protocol: "tcp" },
       listening: true,
+      downSince: null,
       selected: 2,
       queue: { waiting: 5, limit: 4, drops: 15 },
       open: 8,
@@ -75,6 +81,7 @@ const input: MetricsInput = {
     {
       labels: { mapping: "names", protocol: "udp" },
       listening: true,
+      downSince: null,
       selected: 2,
       queue: null,
       open: 9,
@@ -109,7 +116,12 @@ describe("the page", () => {
     expect(page).toContain('ilm_lookups_total{mapping="web",protocol="tcp",outcome="missed"} 3\n');
     expect(page).toContain('ilm_lookups_total{mapping="web",protocol="tcp",outcome="error"} 4\n');
     expect(page).toContain('ilm_mappings{origin="runtime"} 1\n');
-    expect(page).toContain("ilm_mappings_unserved 1\n");
+    expect(page).toContain("ilm_mappings_unserved 2\n");
+    expect(page.match(/^ilm_mapping_down_since_timestamp_seconds\{.*$/gm)).toEqual([
+      'ilm_mapping_down_since_timestamp_seconds{mapping="web",protocol="tcp"} 0',
+      'ilm_mapping_down_since_timestamp_seconds{mapping="spare",protocol="tcp"} 1767323040',
+    ]);
+    expect(page.match(/^ilm_destination_down_since_timestamp_seconds\{.* 0$/gm)).toHaveLength(2);
     expect(page).toContain('ilm_listener_queue{mapping="web",protocol="tcp"} 5\n');
     expect(page).toContain('ilm_listener_queue_limit{mapping="web",protocol="tcp"} 4\n');
     expect(page).toContain('ilm_listener_drops_total{mapping="web",protocol="tcp"} 15\n');
@@ -168,6 +180,7 @@ describe("the page", () => {
         {
           labels: { mapping: name, protocol: "tcp" },
           listening: false,
+          downSince,
           selected: 0,
           queue: null,
           open: null,
@@ -218,15 +231,27 @@ describe("the page", () => {
 
   test("has each series once", () => {
     const labels = { mapping: "twice", protocol: "tcp" };
-    const one = { labels, listening: true, selected: null, queue: null, open: null };
+    const one = {
+      labels,
+      listening: true,
+      downSince: null,
+      selected: null,
+      queue: null,
+      open: null,
+    };
     const page = renderMetrics({ ...input, destinations: [one, one] });
-    expect(page.match(/mapping="twice"/g)).toHaveLength(1);
+    expect(page.match(/^ilm_destination_listening\{mapping="twice"/gm)).toHaveLength(1);
   });
 
   test("has nothing of a daemon when there is none", () => {
     const page = renderMetrics({ ...input, daemon: null });
     expect(page).not.toMatch(/process_|reload|restored/);
-    expect(page).toContain("ilm_mappings_unserved 1\n");
+    expect(page).toContain("ilm_mappings_unserved 2\n");
+    expect(page.match(/^ilm_mapping_down_since_timestamp_seconds\{.*$/gm)).toEqual([
+      'ilm_mapping_down_since_timestamp_seconds{mapping="web",protocol="tcp"} 0',
+      'ilm_mapping_down_since_timestamp_seconds{mapping="spare",protocol="tcp"} 1767323040',
+    ]);
+    expect(page.match(/^ilm_destination_down_since_timestamp_seconds\{.* 0$/gm)).toHaveLength(2);
   });
 
   test("says so when nothing is loaded", () => {
@@ -256,6 +281,7 @@ describe("mappings", () => {
     expect(destinations.map(({ labels }) => labels["mapping"])).toEqual(["m0", "more"]);
     expect(destinations.map(({ selected }) => selected)).toEqual([2, 2]);
     expect(destinations.map(({ open: number }) => number)).toEqual([5, 6]);
+    expect(destinations.map((one) => one.downSince)).toEqual([downSince, downSince]);
   });
 
   test("are summed up when they are more than the limit", () => {

@@ -80,6 +80,7 @@ const listed: ListedMapping = {
       connections: 3,
       flows: null,
       ended: null,
+      neverSince: "2026-01-02T03:04:05.000Z",
       drained: false,
     },
   ],

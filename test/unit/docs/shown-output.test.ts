@@ -46,6 +46,7 @@ test("docs/daemon.md: listeners that come and go", () => {
     protocol: "tcp",
     owner: "unit nginx.service",
     ended: { at: at.toISOString(), user: "root", unit: "nginx.service" },
+    neverSince: null,
   };
   const one = { count: 1, mappings: [web] };
   const printed = logged(

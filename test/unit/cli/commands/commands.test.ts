@@ -176,8 +176,11 @@ describe("status", () => {
       lookups: { existing: 2, selected: 40, missed: 6, errors: 0 },
     });
     expect(await world.text(status)).toMatch(/^state: +loaded\ngeneration: 1,/);
+    // Since when is not known.
+    expect(await world.text(status)).toMatch(/^health: +1 of 2 mappings has no listener: near$/m);
+    world.dataPlane.silentSince = Date.now();
     expect(await world.text(status)).toMatch(
-      /^health: +1 of 2 mappings has no listener: near \(none seen yet\)$/m,
+      /^health: +1 of 2 mappings has no listener: near \(none yet since [0-9]{2}:[0-9]{2}\)$/m,
     );
   });
 

@@ -34,6 +34,7 @@ describe("a user who may not open the data plane", () => {
         connections: 4,
         flows: null,
         ended: null,
+        neverSince: null,
         drained: false,
       },
     ],

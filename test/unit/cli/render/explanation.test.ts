@@ -85,6 +85,7 @@ function explained(
     selected: null,
     kernel: null,
     states: mapping === null ? [] : destinationStates(mapping, listeners, judge.selects),
+    absenceAt: () => ({ ended: null, neverSince: null }),
     holderOf: () => holder,
     nat: [],
     interfaceName: null,
@@ -139,6 +140,7 @@ describe("selected", () => {
 });
 
 describe("failover", () => {
+  const ended = { at: new Date(2026, 0, 2, 13, 58).toISOString(), user: "www-data", unit: null };
   const second = listener("127.0.1.11", 8443, { cookie: "43" });
   const given = explained(
     {
@@ -151,18 +153,22 @@ describe("failover", () => {
       ],
     },
     [second],
-    { selected: second },
+    { selected: second, absenceAt: () => ({ ended, neverSince: null }) },
   );
+
+  test("tells of a destination that nobody has listened there yet", () => {
+    const neverSince = new Date(2026, 0, 2, 13, 58).toISOString();
+    const steps = words({ ...given, absenceAt: () => ({ ended: null, neverSince }) });
+    expect(steps).toContain("(web): nothing listens, none yet since 2026-01-02 13:58\n");
+  });
 
   test("tells what became of each destination, in order", () => {
     const steps = explanationSteps(given);
-    expect(steps.findIndex((step) => step.includes("127.0.1.10:443 (web): nothing listens"))).toBe(
-      3,
-    );
+    expect(steps[3]).toMatch(/127\.0\.1\.10:443 \(web\): nothing listens, ended 2026-01-02 13:58$/);
     expect(steps.findIndex((step) => step.includes("127.0.1.11:8443: nginx"))).toBe(4);
     expect(explanationShape(given).attempts).toEqual([
-      { address: "127.0.1.10", port: 443, outcome: "absent" },
-      { address: "127.0.1.11", port: 8443, outcome: "selected" },
+      { address: "127.0.1.10", port: 443, outcome: "absent", ended, neverSince: null },
+      { address: "127.0.1.11", port: 8443, outcome: "selected", ended: null, neverSince: null },
     ]);
   });
 });
