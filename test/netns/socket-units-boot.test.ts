@@ -10,7 +10,7 @@ import { addressesOf, families } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
 import { ilmCommand, ilmUnit } from "../support/paths.js";
 import { words } from "../support/process.js";
-import { configurationPath, shownFiles } from "../support/socket-units.js";
+import { shownFiles } from "../support/socket-units.js";
 
 const network = useNetwork();
 const installed = "/usr/local/bin/ilm";
@@ -19,7 +19,6 @@ const checkout = join(ilmCommand, "../..");
 const host = useBootedHost(network, {
   files: {
     ...Object.fromEntries(shownFiles),
-    "/etc/ilm/ilm.yaml": shownFiles.get(configurationPath) ?? "",
     "/etc/systemd/system/ilm.service": readFileSync(ilmUnit, "utf8").replaceAll(
       installed,
       ilmCommand,

@@ -10,7 +10,7 @@ import { type BootedHost, useBootedHost } from "./booted-host.js";
 import type { Network } from "./network.js";
 import { exampleFolder, ilmCommand, ilmUnit, python, root } from "./paths.js";
 import type { RunResult } from "./process.js";
-import { shownFiles } from "./socket-units.js";
+import { configurationPath, shownFiles } from "./socket-units.js";
 
 /** The mappings of `closed` are for those who look for clients that nobody serves. */
 const configuration = `version: 1
@@ -194,7 +194,8 @@ systemctl start nginx.service redis-server.service`,
   app: `${CLEAR}
 /opt/app/restart.sh`,
   "socket units": `${CLEAR}
-${ilmCommand} apply -f /etc/ilm.yaml
+cp /usr/share/examples/socket-units.yaml ${configurationPath}
+${ilmCommand} apply -f ${configurationPath}
 systemctl start web.socket`,
 };
 
@@ -215,8 +216,13 @@ function filesOf(): Record<string, string> {
     "/etc/nginx/conf.d/443.conf": "server { listen 443; listen [::]:443; }\n",
     "/etc/nginx/conf.d/8080.conf":
       "server { listen 8080; listen [::]:8080; listen 127.0.1.20:8081; }\n",
-    // Without the page's nginx, which runs on demand.
-    ...Object.fromEntries([...shownFiles].filter(([path]) => !path.includes("/nginx.service.d/"))),
+    // Without its configuration, which is not always active, and its nginx, which runs on demand.
+    ...Object.fromEntries(
+      [...shownFiles].filter(
+        ([path]) => path !== configurationPath && !path.includes("/nginx.service.d/"),
+      ),
+    ),
+    "/usr/share/examples/socket-units.yaml": shownFiles.get(configurationPath) ?? "",
     ...Object.fromEntries(
       readdirSync(join(exampleFolder, "conf.d")).map((name) => [
         `/etc/ilm/conf.d/${name}`,

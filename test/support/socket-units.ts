@@ -23,7 +23,7 @@ const shownUnits = Object.fromEntries(
   ),
 );
 
-export const configurationPath = "/etc/ilm.yaml";
+export const configurationPath = "/etc/ilm/ilm.yaml";
 export const answerPath = "/usr/local/lib/answer.py";
 
 /** A unit of the page's program. */
