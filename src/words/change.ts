@@ -81,7 +81,11 @@ export function describeKfuncTrouble(trouble: string): string {
  * count again.
  */
 export function describeRollback(to: number, turnedAway: readonly string[]): string {
-  const files = `: ${listSources(turnedAway)} is applied again when it changes, or by \`ilm reload\``;
+  const when =
+    turnedAway.length === 1
+      ? "is applied again when it changes"
+      : "are applied again when they change";
+  const files = `: ${listSources(turnedAway)} ${when}, or by \`ilm reload\``;
   return `rolled back to change ${to}${turnedAway.length === 0 ? "" : files}`;
 }
 

@@ -273,6 +273,8 @@ describe("a change that waits for its confirmation", () => {
     expect((await server.ilmDone(["history"])).stdout).toMatch(
       /^10 {2}\S+ \S+Z {2}not confirmed, went back to 6\n {4}recorded by root \(0\): ilm add /m,
     );
+    // The file of what went back would not be followed: nothing is said of when it is read again.
+    expect((await server.ilmDone(["status"])).stdout).not.toContain(second);
     await server.ilmDone(["rollback"]);
     await answersBy("app", 7000);
   });

@@ -21,7 +21,7 @@ import {
 import { unreachedWarnings } from "../../doctor/unreached.js";
 import { withDataPlane } from "../shell/with-data-plane.js";
 import { isDaemon, unreachableWarning, type AskedDaemon } from "../../doctor/writer.js";
-import { listSources } from "../../model/sources.js";
+import { areSameSources, listSources } from "../../model/sources.js";
 import { describeRollback } from "../../words/change.js";
 
 export interface StatusOptions {
@@ -82,7 +82,7 @@ async function statusHere(context: Context, dataPlane: DataPlane): Promise<Statu
     daemon,
     writer,
     warnings,
-    notes: [...notes(active, asked), ...(await rollbackNotes(dataPlane, active))],
+    notes: [...notes(active, asked), ...(await rollbackNotes(dataPlane, active, daemon))],
   };
 }
 
@@ -136,8 +136,15 @@ function describeDrained({ drained }: StatusJson, colours: Context["colours"]): 
 /** How many drained destinations are named. */
 const DRAINED_SHOWN = 5;
 
-/** Returns a note when a rollback is active, as the files then have something else. */
-async function rollbackNotes(dataPlane: DataPlane, active: Active | null): Promise<string[]> {
+/**
+ * Returns a note when the files that are followed, or would be, have something else than what is
+ * active: a rollback has turned that away.
+ */
+async function rollbackNotes(
+  dataPlane: DataPlane,
+  active: Active | null,
+  daemon: StatusJson["daemon"],
+): Promise<string[]> {
   if (active === null || active.earlierFormat !== null) return [];
   const { holdingEntry } = await import("../../control/history/roll-back.js");
   let entry;
@@ -147,10 +154,9 @@ async function rollbackNotes(dataPlane: DataPlane, active: Active | null): Promi
     if (!(error instanceof IlmError)) throw error;
     return [`the history of changes cannot be read: ${error.message}`];
   }
-  const [first] = entry?.held ?? [];
-  if (entry === null || first === undefined) return [];
-  const files = [...new Set(entry.held.flatMap(({ sources }) => sources))];
-  return [describeRollback(first.to, files)];
+  const followed = daemon?.followed ?? active.rules.sources;
+  const held = entry?.held.find(({ sources }) => areSameSources(sources, followed));
+  return held === undefined ? [] : [describeRollback(held.to, held.sources)];
 }
 
 function render({ colours }: Context, shape: StatusJson): string {
