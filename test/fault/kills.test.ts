@@ -342,6 +342,26 @@ async function doneByRun(does: Does, turn: number, kill?: number): Promise<Trace
   return { ...(await traceOf(run)), steps };
 }
 
+const endings = ["confirm", "back", "unconfirmed"];
+
+/**
+ * The history says how each wait that it knows of has ended, whoever was killed before he could
+ * record it. `told` is the last end that was looked at, and that of the next round is returned.
+ */
+async function expectEndTold(
+  { told, kept }: { readonly told: number; readonly kept: boolean },
+  where: string,
+): Promise<number> {
+  const { changes, wentBack } = JSON.parse(await ilmDone("history", "--json")) as HistoryJson;
+  expect(wentBack, where).toBeNull();
+  const last = changes.find(({ until, cause }) => until !== null || endings.includes(cause));
+  // A writer that was killed right after the switch left no entry of the change, nor of its end.
+  if (last === undefined) return told;
+  expect(endings, where).toContain(last.cause);
+  if (last.number > told) expect(last.cause === "confirm", where).toBe(kept);
+  return last.number;
+}
+
 for (const { title, does } of aboutWaiting) {
   for (const [by, make] of [
     ["without run", doneByCommand],
@@ -352,6 +372,7 @@ for (const { title, does } of aboutWaiting) {
       long,
       async () => {
         let turn = 0;
+        let told = 0;
         await apply(turn);
         const pins = mounts.pins();
         await killEach({
@@ -364,8 +385,9 @@ for (const { title, does } of aboutWaiting) {
             const stays = waits ? turn : now;
             expect(await activeTurn(turn, where), where).toBe(stays);
             if (does !== "confirm") expect(stays, where).toBe(turn);
+            await apply(stays);
+            told = await expectEndTold({ told, kept: stays !== turn }, where);
             turn = stays;
-            await apply(turn);
             await expectClean({ turn, pins }, where);
           },
         });
