@@ -79,9 +79,12 @@ function unsafe(path: string, found: string, remedy: string): IlmError {
   });
 }
 
-/** Returns the remedy for something that another user may have planted. */
+/**
+ * Returns the remedy for something that another user may have planted. It may be ours after all,
+ * such as the history after a `chmod`: so it is moved away, and not removed.
+ */
 function removal(path: string): string {
-  return `Another user may have put it there. See whose it is (ls -ld ${path}), remove it (rm -r ${path}), and keep others out of ${dirname(path)}: \`ilm doctor\` says how`;
+  return `Another user may have put it there. See whose it is (ls -ld ${path}), move it away (mv ${path} ${path}-suspect), and keep others out of ${dirname(path)} (chmod go-w ${dirname(path)})`;
 }
 
 /** Returns what is wrong with the file or folder, or undefined when nothing is. */

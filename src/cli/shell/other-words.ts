@@ -91,6 +91,8 @@ const options: Readonly<Record<string, string>> = {
   "--namespace": "`--netns PATH` names a network namespace.",
   "--verbose": "`--json` shows everything.",
   "-v": "`ilm --version` shows the version, and `--json` shows everything.",
+  "-n": "`--netns PATH` names a network namespace.",
+  "-j": "`--json` prints JSON.",
   "--output": "`--json` prints JSON.",
   "--format": "`--json` prints JSON.",
   "--watch": decisions,
