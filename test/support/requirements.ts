@@ -7,6 +7,7 @@ import { accessSync, constants, existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import type { TestProject } from "vitest/node";
 import { sweepLeftovers } from "./leftovers.js";
+import { fetchNodes, type Nodes } from "./nodes.js";
 import { builtRoot, hostsTree, ilmCommand } from "./paths.js";
 import { run } from "./process.js";
 
@@ -14,6 +15,8 @@ declare module "vitest" {
   interface ProvidedContext {
     /** Why the privileged suites cannot run here; empty when they can. */
     obstacle: string;
+    /** What the suites start the product with. */
+    nodes: Nodes;
   }
 }
 
@@ -115,6 +118,7 @@ export async function setup(project: TestProject): Promise<void> {
   process.env["PATH"] = searchPath.join(delimiter);
   const obstacle = await findObstacle();
   project.provide("obstacle", obstacle);
+  project.provide("nodes", obstacle === "" ? fetchNodes() : []);
   if (obstacle === "") {
     await sweepLeftovers();
   }

@@ -55,9 +55,7 @@ const library = (await import(`${builtRoot}test/support/in-namespace.js`)) as ty
 export class Server extends Namespace {
   #files = 0;
   // It stays, and serves the next test.
-  readonly #commands = new Conversation(
-    () => new Background(this.inside([process.execPath, commandHost])),
-  );
+  readonly #commands = new Conversation(() => new Background(this.inside(["node", commandHost])));
 
   static async make(): Promise<Server> {
     return new Server(await Namespace.add("server"));

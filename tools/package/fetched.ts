@@ -14,12 +14,17 @@ interface Runtime {
   readonly integrity: Readonly<Record<Machine["node"], string>>;
 }
 
+interface Runtimes extends Runtime {
+  /** Others that the tests run the product on. */
+  readonly tested: readonly Runtime[];
+}
+
 interface LockedPackage {
   readonly version: string;
   readonly integrity?: string;
 }
 
-const runtime = JSON.parse(readFileSync("tools/package/runtime.json", "utf8")) as Runtime;
+const runtime = JSON.parse(readFileSync("tools/package/runtime.json", "utf8")) as Runtimes;
 const lock = JSON.parse(readFileSync("package-lock.json", "utf8")) as {
   readonly packages: Readonly<Record<string, LockedPackage>>;
 };
@@ -30,6 +35,19 @@ export const nodeVersion = runtime.version;
 /** The folder with `bin/node` and `LICENSE` of the Node for that machine. */
 export function fetchNode({ node }: Machine): string {
   return fetch(`node-linux-${node}`, runtime.version, runtime.integrity[node]);
+}
+
+/**
+ * Fetches the versions of Node that the tests run the product on. Returns the folder of each one's
+ * `node`, by version, oldest first.
+ */
+export function fetchTestedNodes({ node }: Machine): ReadonlyMap<string, string> {
+  return new Map(
+    [...runtime.tested, runtime].map(({ version, integrity }) => [
+      version,
+      join(fetch(`node-linux-${node}`, version, integrity[node]), "bin"),
+    ]),
+  );
 }
 
 /** The folder of koffi's native code for that machine. */
