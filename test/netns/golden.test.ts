@@ -199,7 +199,7 @@ afterAll(async () => {
 const varying: readonly (readonly [RegExp, string])[] = [
   [/since \S+ \(\d+ (?:s|min)\)/g, "since 2026-01-02T03:04:05.678Z (9 s)"],
   [/^\d\d:\d\d:\d\d\.\d{3}/gm, "14:03:07.120"],
-  [/ended \d\d:\d\d/g, "ended 14:02"],
+  [/ended (?:[\d-]+ )?\d\d:\d\d/g, "ended 14:02"],
   [/none yet since \d\d:\d\d/g, "none yet since 13:58"],
   [/(?: \d|\d\d) s$/gm, " 1 s"],
   [/\b40265\d{5}\b/g, "4026531840"],

@@ -280,7 +280,7 @@ export function defineNouns(define: Define): void {
     group: groups.look,
     summary: "show decisions as they are made",
     description: [
-      "One line for each lookup of a managed port: time, verdict, client, what was dialled, mapping and destination. Ctrl-C ends it, and standard error says what became of all decisions. It costs nothing while it is not running. With --json each line is one object.",
+      "One line for each lookup of a managed port, or two on a narrow terminal: time, verdict, client, what was dialled, mapping and destination. Ctrl-C ends it, and standard error says what became of all decisions. It costs nothing while it is not running. With --json each line is one object.",
       "The kernel chooses, so that what the options leave out costs next to nothing, and hands out no more than --rate. What comes faster than that, or than the output is read, is dropped and counted. Up to 16 can watch at once, each what it wants.",
     ],
     options: [
