@@ -175,6 +175,7 @@ function listMappings(
   const chosen = indexes.flatMap((index) => all.at(index) ?? []);
   const joined = new JoinedListeners(chosen, listeners, selects);
   const endings = readEndings(dataPlane);
+  endings.prepare(chosen);
   const describe = describesAbsence(rules.file.services);
   const drained = new DrainedPlaces(rules.drained ?? [], rules.file.services);
   const { rates } = picked;

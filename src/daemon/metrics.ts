@@ -101,6 +101,10 @@ export function ofMappings(
   const mappings = allMappings(whole);
   const open = countOpen(whole);
   const joined = new JoinedListeners(mappings, listeners, judge(whole).selects);
+  // Most mappings have listeners.
+  const isAbsent = (index: number): boolean =>
+    joined.statesAt(index).some(({ listening }) => !listening);
+  endings.prepare(mappings.filter((_, index) => isAbsent(index)));
   const list = counters.of(Array.from({ length: mappings.length }, (_, index) => index));
   return {
     mappings: mappings.flatMap((mapping, index) => {

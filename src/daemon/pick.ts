@@ -10,6 +10,7 @@ import { type Rules, allMappings } from "../model/rules.js";
 import { type Live, liveIn } from "../rules/live.js";
 import { type Choice, chooseMappings } from "./chosen.js";
 import {
+  type MappingRates,
   type Rates,
   type Reading,
   TOLD_APART_MAX,
@@ -25,8 +26,11 @@ export interface Picked {
   /** How many were chosen, including those beyond the limit. */
   readonly total: number;
   readonly counters: readonly MappingCounters[];
-  /** Null when there was no earlier reading. */
-  readonly rates: Rates | null;
+  /** Null when rates were not asked for; for a mapping whose counters may have begun anew. */
+  readonly rates: {
+    readonly seconds: number;
+    readonly of: readonly (MappingRates | null)[];
+  } | null;
   /** How many are open at each destination; null when they were not counted. */
   readonly live: readonly (readonly number[])[] | null;
 }
@@ -84,9 +88,8 @@ export function pickMappings(
     live && liveIn(rules, indexes, live);
   const ratesOf = (indexes: readonly number[]): Rates | null => {
     if (rateSeconds === null) return null;
-    if (first === null) return unknownRates(rateSeconds, indexes);
-    const second = readCounters(dataPlane, active, mappings, indexes);
-    return ratesBetween(first, second, mappings, indexes);
+    if (first === null) return unknownRates(rateSeconds);
+    return ratesBetween(first, readCounters(dataPlane, active, mappings, indexes), mappings);
   };
   // What the order goes by is known of all candidates.
   const open = sort === "connections" ? openOf(candidates) : null;
@@ -94,21 +97,24 @@ export function pickMappings(
   const amountOf = amounts();
   const lists = toLazy(mappings);
   const indexes = sortIndexes(lists, candidates, sort, amountOf).slice(0, limit);
-  const places = new Map(candidates.map((index, place) => [index, place]));
-  const placeOf = (index: number): number => places.get(index) ?? -1;
+  const measured = rates ?? ratesOf(indexes);
   return {
     indexes,
     total,
     counters: dataPlane.countersOf(indexes),
-    rates: rates && { ...rates, of: indexes.map((index) => rates.of[placeOf(index)] ?? null) },
-    live: open && indexes.map((index) => open[placeOf(index)] ?? []),
-    ...(rates === null && { rates: ratesOf(indexes) }),
-    ...(open === null && { live: openOf(indexes) }),
+    rates: measured && { seconds: measured.seconds, of: indexes.map(measured.at) },
+    live: open === null ? openOf(indexes) : shownOf(open),
   };
+
+  /** Returns what is open at those that are shown. */
+  function shownOf(counts: NonNullable<Picked["live"]>): Picked["live"] {
+    const places = new Map(candidates.map((index, place) => [index, place]));
+    return indexes.map((index) => counts[places.get(index) ?? -1] ?? []);
+  }
 
   /** Returns the number that the order goes by, by the place among the candidates. */
   function amounts(): (place: number) => number | null {
-    if (sort === "rate") return (place) => rates?.of[place]?.selected ?? null;
+    if (sort === "rate") return (place) => rates?.at(candidates[place] ?? -1)?.selected ?? null;
     if (sort === "connections") {
       return (place) => (open?.[place] ?? []).reduce((sum, one) => sum + one, 0);
     }

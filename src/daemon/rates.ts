@@ -62,10 +62,8 @@ export interface MappingRates extends Counters {
 export interface Rates {
   /** How far apart the readings were. */
   readonly seconds: number;
-  /** True when the rules changed in between. */
-  readonly changed: boolean;
-  /** In the order that was asked for; null where counters may have begun anew. */
-  readonly of: readonly (MappingRates | null)[];
+  /** Returns what a mapping of the second reading counted; null where it may have begun anew. */
+  readonly at: (index: number) => MappingRates | null;
 }
 
 function stateOf(dataPlane: DataPlane, { generation, appliedAt }: Active): State {
@@ -134,48 +132,42 @@ function sumsOf(dataPlane: DataPlane): Reading["at"] {
   const list = dataPlane.counters();
   return (index) => {
     const sums = list.at(index);
-    return sums && { ...sums, to: null };
+    if (sums === undefined) return undefined;
+    const { existing, selected, missed, errors } = sums;
+    return { existing, selected, missed, errors, to: null };
   };
 }
 
 /** Returns what is known when the rules changed while the counters were read. */
-export function unknownRates(seconds: number, indexes: readonly number[]): Rates {
-  return { seconds, changed: true, of: indexes.map(() => null) };
+export function unknownRates(seconds: number): Rates {
+  return { seconds, at: () => null };
 }
 
-/** Returns what the mappings with these indexes of the second reading counted in a second. */
-export function ratesBetween(
-  first: Reading,
-  second: Reading | null,
-  mappings: Mappings,
-  indexes: readonly number[],
-): Rates {
-  if (second === null) return unknownRates((performance.now() - first.time) / 1000, indexes);
+/** Compares two readings. `mappings` are those of the second one. */
+export function ratesBetween(first: Reading, second: Reading | null, mappings: Mappings): Rates {
+  if (second === null) return unknownRates((performance.now() - first.time) / 1000);
   const seconds = (second.time - first.time) / 1000;
   const same = isSame(first.state, second.state);
-  const continues = same || isNext(first.state, second.state);
+  const places = isNext(first.state, second.state) ? first.places : null;
   const lists = toLazy(mappings);
-  const beforeOf = (index: number, to: readonly Destination[]): MappingCounters | undefined => {
-    if (same) return first.at(index);
+  const movedTo = (index: number): MappingCounters | undefined => {
     const key = mappingKey({ name: lists.nameAt(index), protocol: lists.protocolAt(index) });
-    const place = continues ? first.places?.get(key) : undefined;
+    const place = places?.get(key);
     const counted = place && first.at(place.index);
     const before = counted?.to ?? null;
     if (place === undefined || counted === undefined || before === null) return counted;
     // A destination that is new has counted nothing.
-    const list = to.map((one) => before[place.to.indexOf(identify(one))] ?? 0);
-    return { ...counted, to: list };
+    const to = lists.toAt(index).map((one) => before[place.to.indexOf(identify(one))] ?? 0);
+    return { ...counted, to };
   };
   return {
     seconds,
-    changed: !same,
-    of: indexes.map((index) => {
-      const before = beforeOf(index, lists.toAt(index));
-      const after = second.at(index);
-      return before === undefined || after === undefined
-        ? null
-        : differenceOf(before, after, seconds);
-    }),
+    at: (index) => {
+      const before = same ? first.at(index) : movedTo(index);
+      const after = before && second.at(index);
+      if (before === undefined || after === undefined) return null;
+      return differenceOf(before, after, seconds);
+    },
   };
 }
 
@@ -185,17 +177,14 @@ function differenceOf(
   after: MappingCounters,
   seconds: number,
 ): MappingRates | null {
-  const rate = (from: number, to: number): number => (to - from) / seconds;
-  const all = {
-    existing: rate(before.existing, after.existing),
-    selected: rate(before.selected, after.selected),
-    missed: rate(before.missed, after.missed),
-    errors: rate(before.errors, after.errors),
-  };
-  if (Object.values(all).some((one) => one < 0)) return null;
+  const existing = (after.existing - before.existing) / seconds;
+  const selected = (after.selected - before.selected) / seconds;
+  const missed = (after.missed - before.missed) / seconds;
+  const errors = (after.errors - before.errors) / seconds;
+  if (existing < 0 || selected < 0 || missed < 0 || errors < 0) return null;
   const { to: old } = before;
   // What is counted between two numbers of a reading is taken for the first destination's, so that
   // it may seem to have a little less than before.
-  const to = after.to?.map((now, i) => Math.max(0, rate(old?.[i] ?? 0, now))) ?? null;
-  return { ...all, to: old === null ? null : to };
+  const to = after.to?.map((now, i) => Math.max(0, now - (old?.[i] ?? 0)) / seconds) ?? null;
+  return { existing, selected, missed, errors, to: old === null ? null : to };
 }

@@ -66,11 +66,10 @@ export function unservedMappings(dataPlane: DataPlane): UnservedJson[] | null {
   const { selects } = judgeOf(dataPlane, rules);
   const joined = new JoinedListeners(mappings, dataPlane.listeners(), selects);
   const { first } = joined.unserved(mappings.length);
-  const describe = describesUnserved(rules, readEndings(dataPlane));
-  return first.flatMap((index) => {
-    const mapping = mappings.at(index);
-    return mapping === undefined ? [] : describe(mapping);
-  });
+  const unserved = first.flatMap((index) => mappings.at(index) ?? []);
+  const endings = readEndings(dataPlane);
+  endings.prepare(unserved);
+  return unserved.map(describesUnserved(rules, endings));
 }
 
 /**

@@ -1,7 +1,7 @@
 /** Since when mappings have no listener. Pure. */
 import type { Ending } from "../model/listener.js";
 import type { Address } from "../model/address.js";
-import type { Mapping, Protocol } from "../model/mapping.js";
+import type { Destination, Mapping, Protocol } from "../model/mapping.js";
 import { portsContain } from "../model/ports.js";
 
 /** Where sockets of a destination listen. */
@@ -35,6 +35,8 @@ const wildcards: readonly Address[] = ["0.0.0.0" as Address, "::" as Address];
 export class Endings {
   readonly #byAddress = new Map<string, Ending[]>();
   readonly #unheard: Unheard;
+  /** What was asked already, by place. */
+  readonly #known = new Map<string, number | null>();
 
   constructor(endings: readonly Ending[], unheard: Unheard) {
     this.#unheard = unheard;
@@ -44,6 +46,23 @@ export class Endings {
       if (known === undefined) this.#byAddress.set(key, [ending]);
       else known.push(ending);
     }
+  }
+
+  /** Asks about the destinations of many mappings at once: one by one it takes far longer. */
+  prepare(mappings: Iterable<Lead>): void {
+    const places: Place[] = [];
+    for (const mapping of mappings) {
+      for (const destination of mapping.to) places.push(...placesOf(mapping, destination));
+    }
+    this.#ask(places);
+  }
+
+  #ask(places: readonly Place[]): void {
+    const asked = new Map(places.map((place) => [keyOf(place), place]));
+    for (const key of asked.keys()) if (this.#known.has(key)) asked.delete(key);
+    if (asked.size === 0) return;
+    const found = this.#unheard([...asked.values()]);
+    [...asked.keys()].forEach((key, i) => this.#known.set(key, found[i] ?? null));
   }
 
   /** Returns what is known of a destination, an index into `to`, at which nobody listens. */
@@ -67,25 +86,34 @@ export class Endings {
     const destination = to[index];
     if (destination === undefined) return null;
     const { address, port } = destination;
-    const found = placesOf(address)
+    const found = addressesOf(address)
       .flatMap((place) => this.#byAddress.get(`${protocol} ${place}`) ?? [])
       .filter((one) => (port === "same" ? portsContain(ports, one.port) : port === one.port));
     return latest(found);
   }
 
-  #neverAt({ protocol, ports, to }: Lead, index: number): number | null {
-    const destination = to[index];
+  #neverAt(mapping: Lead, index: number): number | null {
+    const destination = mapping.to[index];
     if (destination === undefined) return null;
-    const port = destination.port === "same" ? onlyPort(ports) : destination.port;
-    const places = placesOf(destination.address);
-    const never = this.#unheard(places.map((address) => ({ protocol, address, port })));
+    const places = placesOf(mapping, destination);
+    this.#ask(places);
+    const never = places.map((place) => this.#known.get(keyOf(place)) ?? null);
     const known = never.filter((since) => since !== null);
     return known.length === places.length ? Math.max(...known) : null;
   }
 }
 
-function placesOf(address: Address | "*"): readonly Address[] {
+function addressesOf(address: Address | "*"): readonly Address[] {
   return address === "*" ? wildcards : [address];
+}
+
+function placesOf({ protocol, ports }: Lead, { address, port }: Destination): Place[] {
+  const listening = port === "same" ? onlyPort(ports) : port;
+  return addressesOf(address).map((one) => ({ protocol, address: one, port: listening }));
+}
+
+function keyOf({ protocol, address, port }: Place): string {
+  return `${protocol} ${address} ${port}`;
 }
 
 /** Returns the only port, or 0 for several. */

@@ -200,7 +200,9 @@ function absenceIn(
   const ports = [{ first: localPort, last: localPort }];
   const endings = readEndings(dataPlane);
   const describe = describesAbsence(rules.file.services);
-  return (index) => describe(endings.at({ ...mapping, ports }, index));
+  // Read now: the data plane is closed when they are shown.
+  const absences = mapping.to.map((_, index) => describe(endings.at({ ...mapping, ports }, index)));
+  return (index) => absences[index] ?? presentJson;
 }
 
 /** Returns what the socket tables say of each destination, for the port of this packet. */

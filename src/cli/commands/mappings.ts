@@ -122,6 +122,7 @@ export async function mappings(
     // Only the mappings that are shown are joined.
     const joined = new JoinedListeners(chosen, listeners, judge.selects);
     const endings = readEndings(dataPlane);
+    endings.prepare(chosen);
     const describe = describesAbsence(rules.file.services);
     const absenceAt: AbsenceAt = (mapping, index) => describe(endings.at(mapping, index));
     const drained = new DrainedPlaces(rules.drained ?? [], rules.file.services);
