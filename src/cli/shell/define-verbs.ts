@@ -331,6 +331,7 @@ export function defineVerbs(define: Define): void {
     summary: "make the rules of an earlier change active again",
     description: [
       "Without a number, those before the last change; with one, those after that change, as `ilm history` lists them: mappings of files and those added at run time, and whether ilm is off. It is a change like any other, and can be taken back itself. The files stay as they are: a running daemon applies them again when they change, or by `ilm reload`; one that starts with the text that was turned away stays with the rollback, and says so.",
+      "While a change waits for `ilm confirm`, a rollback without a number takes it back; once it has gone back, there is nothing left to take back, and a number is needed.",
     ],
     arguments: [new Argument("[NUMBER]", "the change whose rules are wanted")],
     options: [dryRunOption(), waitOption(), timingOption()],
@@ -353,7 +354,7 @@ export function defineVerbs(define: Define): void {
     summary: "keep a change that was made with --confirm",
     description: [
       "Without this the rules before the change decide again once its time is over; the kernel's programs see to that by themselves. `status` shows until when. After that time this fails, and says so.",
-      "Until the change is decided about, no other can be made, except off, on and unload. A running `ilm run` leaves its file alone until then.",
+      "Until the change is decided about, no other can be made, except off, on, unload, and a rollback, which takes it back. `ilm history` tells how it ended. A running `ilm run` leaves its file alone until then.",
     ],
     options: [
       new Option("--back", "take the change back now, instead of keeping it"),
