@@ -138,8 +138,9 @@ function writeEnd(
     return store.add({ ...same, ...how, difference: null, held: heldBefore }, packed);
   }
   const { to } = wait;
-  const how = { time: at, cause: "unconfirmed", to, difference, held } as const;
-  return store.add({ ...same, ...how }, packed, true);
+  const how = { time: at, cause: "unconfirmed", to, difference } as const;
+  // Without rules to stay with, no text is turned away.
+  return store.add({ ...same, ...how, held: state.rules === null ? [] : held }, packed, true);
 }
 
 /** Returns the error instead of throwing it: of a change that is refused, only that is told. */

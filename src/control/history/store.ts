@@ -164,15 +164,16 @@ export class HistoryStore {
     }
     const mappings = rules === null ? null : mappingsName(rules.fileDigest);
     this.#named = [{ number, name, mappings }, ...this.#named];
-    this.#prune();
+    this.#prune(entry.wait?.to ?? null);
     return entry;
   }
 
   /**
    * Removes what is beyond the limits: the oldest entries, mappings that no entry needs any more,
-   * and then the oldest mappings. The latest entry keeps its own, however large they are.
+   * and then the oldest mappings. The latest entry keeps its own, however large they are, and so
+   * does the one that it goes back to.
    */
-  #prune(): void {
+  #prune(backTo: number | null): void {
     for (const { name } of this.#named.slice(this.#limits.entries)) this.#folder.remove(name);
     this.#named = this.#named.slice(0, this.#limits.entries);
     const needed = [...new Set(this.#named.flatMap(({ mappings }) => mappings ?? []))];
@@ -180,7 +181,10 @@ export class HistoryStore {
     for (const name of names) {
       if (name.startsWith("mappings-") && !needed.includes(name)) this.#folder.remove(name);
     }
-    const oldest = [...needed.slice(1).toReversed(), ...this.#oldestNames()];
+    const back = this.#named.find(({ number }) => number === backTo);
+    const oldest = [...needed.slice(1).toReversed(), ...this.#oldestNames()].filter(
+      (name) => name !== back?.name && name !== back?.mappings,
+    );
     let total = names.reduce((sum, name) => sum + this.#folder.sizeOf(name), 0);
     for (const name of oldest) {
       if (total <= this.#limits.bytes) break;

@@ -65,6 +65,19 @@ test("entries have numbers that grow, and those with the same mappings share the
   for (const name of names) expect(statSync(join(path, name)).mode & 0o777).toBe(0o600);
 });
 
+test("what a change that waits goes back to is kept beside it, however large both are", () => {
+  const store = open({ bytes: 5_000 });
+  add(store, "a", 2_000);
+  add(store, "b", 10);
+  const wait = { until: "2026-01-02T03:05:05.000Z", to: 1, change: null, held: [] };
+  store.add({ ...fields("c"), wait }, () => Buffer.alloc(2_000));
+  const isKept = (file: string): boolean => store.has(fields(file).rules?.fileDigest ?? "");
+  expect([isKept("a"), isKept("b"), isKept("c")]).toEqual([true, false, true]);
+  expect(numbersOf(store)).toEqual([3, 1]);
+  add(store, "d");
+  expect([isKept("a"), isKept("d")]).toEqual([false, true]);
+});
+
 test("beyond the limit the oldest go, with mappings that no other entry needs", () => {
   const store = open({ entries: 3 });
   for (const file of ["a", "b", "a", "c"]) add(store, file);
