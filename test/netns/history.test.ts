@@ -478,7 +478,8 @@ describe("what is drained, and mappings for a time", () => {
     expect(one.stdout).toContain("~ app:6000 gets nobody new (drain)\n");
     const dry = await server.ilmDone(["rollback", "2", "--dry-run", "--json"]);
     expect(dry.json()).toMatchObject({ same: false, drained: ["app:6000"], undrained: [] });
-    await server.ilmDone(["rollback"]);
+    const drainedAgain = await server.ilmDone(["rollback"]);
+    expect(drainedAgain.stdout).toContain("  ~ app:6000 gets nobody new (drain)\n");
     expect(await network.client.who("tcp", address, 7000)).toBe("ECONNREFUSED");
     expect((await server.status()).drained).toMatchObject([{ destination: "app:6000" }]);
     // What is drained is no part of a configuration.

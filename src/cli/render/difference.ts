@@ -223,12 +223,23 @@ function renderDiff(difference: RuleDiff, colours: Colours): string {
       colours.green(`    + ${describeMapping(after)}`),
     ]),
     ...added.map((one) => colours.green(`+ ${one.name}: ${describeMapping(one)}`)),
-    ...difference.undrained.map((one) =>
-      colours.yellow(`~ ${one} gets new connections again (undrain)`),
-    ),
-    ...difference.drained.map((one) => colours.yellow(`~ ${one} gets nobody new (drain)`)),
+    ...drainLines(difference, colours),
     ...difference.addressesRemoved.map((address) => colours.red(`- address ${address}`)),
     ...difference.addressesAdded.map((address) => colours.green(`+ address ${address}`)),
   ];
   return `${lines.join("\n")}\n`;
+}
+
+/** Says which destinations are drained from now on, and which are no more. */
+export function drainLines(
+  {
+    drained,
+    undrained,
+  }: { readonly drained: readonly string[]; readonly undrained: readonly string[] },
+  colours: Colours,
+): string[] {
+  return [
+    ...undrained.map((one) => colours.yellow(`~ ${one} gets new connections again (undrain)`)),
+    ...drained.map((one) => colours.yellow(`~ ${one} gets nobody new (drain)`)),
+  ];
 }
