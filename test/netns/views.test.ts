@@ -292,6 +292,25 @@ test("all views tell the same facts", async () => {
   expect(series(metrics, "ilm_mapping_listening", "mapping", "protocol")).toEqual(
     byKey(served, (row) => Number(!down.includes(keyOf(row)))),
   );
+  // Since when there is no listener: in whole seconds, of clocks that are compared each time.
+  const since = series(metrics, "ilm_destination_down_since_timestamp_seconds", ...at);
+  const absences = byDestination(rows, ({ listening: is, ended, neverSince }) =>
+    is ? 0 : Date.parse(ended?.at ?? neverSince ?? "") / 1000,
+  );
+  expect(Object.keys(since).toSorted()).toEqual(Object.keys(absences).toSorted());
+  for (const [place, told] of Object.entries(absences)) {
+    expect(Math.abs((since[place] ?? NaN) - told), place).toBeLessThan(0.6);
+  }
+  const downSince = series(
+    metrics,
+    "ilm_mapping_down_since_timestamp_seconds",
+    "mapping",
+    "protocol",
+  );
+  for (const { name, protocol, ...absence } of status.unserved?.mappings ?? []) {
+    const told = Date.parse(absence.ended?.at ?? absence.neverSince ?? "") / 1000;
+    expect(Math.abs((downSince[`${name} ${protocol}`] ?? NaN) - told), name).toBeLessThan(0.6);
+  }
   expect(new Set(status.full?.mappings.map(keyOf))).toEqual(new Set(["stuck tcp", "stuck udp"]));
   const queues = byDestination(rows, ({ listener }) => listener?.queue);
   const waiting = series(metrics, "ilm_listener_queue", ...at);
