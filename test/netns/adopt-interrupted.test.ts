@@ -95,3 +95,17 @@ describe.each(["adopt", "undo"] as const)("%s", (way) => {
     expect(summary.flatMap(({ failed }) => failed)).toEqual([]);
   });
 });
+
+test("beside a change that waits for its confirmation it is refused before anything is touched", async () => {
+  const looked = async (): Promise<string> => {
+    const sockets = await host().must(["ss", "-Htlnp"]);
+    return sockets + (await host().run(["cat", "/etc/ilm/ilm.yaml"])).stdout;
+  };
+  const before = await looked();
+  const added = await host().ilm(["add", "tcp:9999=127.0.1.9", "--confirm", "600"]);
+  expect(added.status, added.text).toBe(0);
+  const refused = await host().ilm(["adopt"]);
+  expect(refused.text).toContain("waits for its confirmation until");
+  expect(await looked()).toBe(before);
+  expect((await host().ilm(["confirm", "--back"])).status).toBe(0);
+});
