@@ -271,5 +271,6 @@ export const ruleSet: Decode<RuleSet> = record<RuleSet>({
     strangers: oneOf(...strangerPolicies),
     wildcard,
     ula: prefix,
+    anyip: list(prefix, 1),
   },
 });

@@ -39,6 +39,7 @@ export const settingNames = Object.keys({
   strangers: true,
   wildcard: true,
   ula: true,
+  anyip: true,
 } satisfies Record<keyof Settings, true>) as (keyof Settings)[];
 
 export function validOf(document: Configuration): Valid {

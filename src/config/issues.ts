@@ -69,6 +69,7 @@ const forms: Readonly<Record<string, string>> = {
   description: 'write a line of text, such as "the shop"',
   strangers: "write refuse, report or allow",
   ula: 'write a /48 of fd00::/8, such as "fd5e:ed00:1::/48"',
+  anyip: "write prefixes that are routed to this host, such as [203.0.113.0/24]",
   default: "write allow, report or deny",
   units: "write units with their policies, such as { nginx.service: allow }",
   users: "write users with their policies, such as { www-data: deny }",
@@ -236,6 +237,11 @@ const otherKeys: readonly (readonly [kind: Kind, key: RegExp, hint: string])[] =
     "document",
     /^(?:ula_?prefix|prefix|ipv6_?prefix|unique_?local)$/,
     "write ula, with a /48 of fd00::/8",
+  ],
+  [
+    "document",
+    /^(?:any_?ips?|local_?routes?|routes?|routed|prefixes|networks?|subnets?)$/i,
+    "write anyip, with the prefixes that are routed to this host",
   ],
   ["document", /^(?:daemons?|servers?|backends?|upstreams?)$/, "write services"],
 ];

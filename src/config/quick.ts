@@ -24,6 +24,7 @@ import { parseDestination } from "./destination.js";
 import { validOf, type Valid } from "./document.js";
 import { parseDescription } from "./given-name.js";
 import { parseInterface } from "./interface.js";
+import { parseAnyip, settledAnyip } from "./anyip.js";
 import { parseOwnAddress, parseUla } from "./own-address.js";
 import {
   ownerOf,
@@ -106,6 +107,13 @@ function textBy<Value>(
     const parsed = parse(raw);
     return parsed.ok ? parsed.value : null;
   };
+}
+
+const readPrefixes = oneOrList(textBy(parseAnyip));
+
+function readAnyip(raw: unknown): readonly Prefix[] | null {
+  const written = readPrefixes(raw);
+  return written && settledAnyip(written);
 }
 
 const readDescription = textBy(parseDescription);
@@ -295,6 +303,7 @@ const readDocument = entryOf<Configuration>(
     strangers: oneOf(...strangerPolicies),
     wildcard: readPolicies,
     ula: textBy(parseUla),
+    anyip: readAnyip,
     services: readServices,
     mappings: readMappings,
   },

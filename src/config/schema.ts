@@ -22,6 +22,7 @@ import {
 import { MAX_PORT } from "../model/ports.js";
 import { parseDestination } from "./destination.js";
 import { parseInterface } from "./interface.js";
+import { parseAnyip, settledAnyip } from "./anyip.js";
 import { parseOwnAddress, parseUla } from "./own-address.js";
 import { ownerOf, parseAccount, parseUnit, policiesOf, type AccountKind } from "./owner.js";
 import { parseDescription, parseName, parseServiceName } from "./given-name.js";
@@ -141,6 +142,12 @@ const ula = text(parseUla, {
     "The /48 of fd00::/8 that automatic IPv6 addresses are out of; default: one from /etc/machine-id",
   pattern: "^[fF][dD][0-9a-fA-F:]+/48$",
   examples: ["fd5e:ed00:1::/48"],
+});
+
+const anyip = text(parseAnyip, {
+  description: "A prefix that is routed to this host",
+  pattern: "^[0-9a-fA-F:.]+(/[0-9]{1,3})?$",
+  examples: ["203.0.113.0/24", "2001:db8:5::/48"],
 });
 
 const portText = text(
@@ -387,6 +394,10 @@ export const configuration = z
         "What happens to sockets that bind to 0.0.0.0 or ::: nothing (allow), they are reported (report, the default), or refused (deny); for all, or by who binds",
     }),
     ula: ula.optional(),
+    anyip: oneOrMore(anyip).transform(settledAnyip).optional().meta({
+      description:
+        "Prefixes all of whose addresses are this host's (AnyIP): ilm adds a local route for each, and removes it when it is gone from here",
+    }),
     services: z.record(serviceName, serviceEntry).optional().meta({
       description: "Daemons, each with addresses that are its own and are never mapped away",
     }),

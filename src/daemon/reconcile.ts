@@ -16,6 +16,7 @@ import {
   readRules,
 } from "../model/rules.js";
 import { type Revision, areSound, revise } from "../model/revision.js";
+import { describeAdded, describeRemoved } from "../words/loopback.js";
 import { timed } from "../progress.js";
 import { type ApiChange } from "../api/api.js";
 import { errorBody, foreseen, type ErrorBody } from "../api/error-body.js";
@@ -699,10 +700,8 @@ export class Reconciler {
     if (result.takenOverFormat !== null) log.log("info", describeTakenOver(result.takenOverFormat));
     if (result.lost !== null) log.log("warning", describeLost(result.lost));
     this.tellRestored(result.repaired);
-    for (const address of result.addressesAdded) log.log("info", `${address} was added to lo`);
-    for (const address of result.addressesRemoved) {
-      log.log("info", `${address} was removed from lo`);
-    }
+    for (const one of result.addressesAdded) log.log("info", describeAdded(one));
+    for (const one of result.addressesRemoved) log.log("info", describeRemoved(one));
     for (const name of result.interfacesMissing) {
       log.log("warning", describeMissingInterface(name));
     }

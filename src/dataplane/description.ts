@@ -322,6 +322,7 @@ export function unpackDescription(headBytes: Uint8Array, source: () => Uint8Arra
     strangers,
     wildcard,
     ula,
+    anyip,
     overlaid = null,
     // What an earlier version selected goes on being selected.
     strangerPolicy = "report",
@@ -333,7 +334,7 @@ export function unpackDescription(headBytes: Uint8Array, source: () => Uint8Arra
   } = unpack(first) as Head;
   const count =
     fileMappings ?? (overlaid === null ? head.layers?.mappings : countRuns(overlaid.runs));
-  const settings = settingsOf({ engine: wantedEngine, mptcp, strangers, wildcard, ula });
+  const settings = settingsOf({ engine: wantedEngine, mptcp, strangers, wildcard, ula, anyip });
   const file = unreadFile({ ...settings, services }, count, source);
   return { ...head, overlaid, strangerPolicy, rules: { sources, file, runtime, drained } };
 }

@@ -401,7 +401,7 @@ export interface DataPlane {
   isLost(): boolean;
   /**
    * Returns what the active rules need and is not attached, including interfaces, and the addresses
-   * of services that are missing on lo.
+   * of services and prefixes of `anyip` that are missing on lo.
    */
   missing(): readonly Missing[];
   /** Puts back what is missing, and returns what that was. The caller holds the writer's lock. */

@@ -5,8 +5,9 @@
 import type { DaemonStatus } from "../api/api.js";
 import { judgeOf } from "../dataplane/judge.js";
 import type { DataPlane, Active } from "../dataplane/types.js";
-import { upAddresses } from "../kernel/up-addresses.js";
+import { linkedNetworks, upAddresses } from "../kernel/up-addresses.js";
 import { ephemeralPorts } from "../kernel/procfs.js";
+import type { Prefix } from "../model/address.js";
 import type { Listener } from "../model/listener.js";
 import { emptyRules, readRules } from "../model/rules.js";
 import { absentDestinations } from "./absent-destinations.js";
@@ -29,6 +30,8 @@ export async function circumstancesOf(
     listeners,
     judge: judgeOf(dataPlane, rules ?? emptyRules),
     upAddresses: present,
+    routesMissing: missingRoutes(dataPlane, rules?.file.anyip ?? []),
+    networks: linkedNetworks(),
     absentDestinations: await absentDestinations(rules, present),
     ephemeral: ephemeralPorts() ?? null,
     daemon,
@@ -48,4 +51,11 @@ export async function circumstancesOf(
     overtaken: dataPlane.overtaken(),
     kfuncTrouble: active?.kfuncTrouble ?? null,
   };
+}
+
+/** Returns those of the prefixes that have no local route. */
+function missingRoutes(dataPlane: DataPlane, anyip: readonly Prefix[]): Prefix[] {
+  if (anyip.length === 0) return [];
+  const missing = new Set<string>(dataPlane.missing());
+  return anyip.filter((prefix) => missing.has(prefix));
 }

@@ -142,7 +142,7 @@ function routeObstacle(packet: Packet, { route, interfaceName, routedTo }: Way):
           kind: "route",
           sure: true,
           message: `${local} is not an address of this host: ${describeRoute(route.type, routedTo)}, and no socket here gets it`,
-          remedy: `Add it to an interface; or, for an address that is routed to this host: ip route add local ${prefix} dev lo.`,
+          remedy: `Add it to an interface; or, for one that is routed to this host, write anyip: ["${prefix}"] in the configuration (by hand: ip route add local ${prefix} dev lo).`,
         },
       ];
   }

@@ -13,7 +13,8 @@ import {
   type Missing,
 } from "../dataplane/types.js";
 import type { Listener } from "../model/listener.js";
-import { isLoopback4, type Address } from "../model/address.js";
+import type { LinkedNetwork } from "../kernel/up-addresses.js";
+import { familyOf, isLoopback4, overlaps, type Address, type Prefix } from "../model/address.js";
 import { emptyRules, type Rules, allMappings } from "../model/rules.js";
 import type { Judge } from "../rules/judge.js";
 import { JoinedListeners, handoverOf, joinListeners } from "../rules/listening.js";
@@ -50,6 +51,8 @@ export interface Warning {
     | "unreached"
     | "unregistered"
     | "drained"
+    | "anyip-on-link"
+    | "anyip-missing"
     | keyof Faults;
   readonly message: string;
   readonly remedy: string;
@@ -68,6 +71,10 @@ export interface Circumstances {
   readonly judge: Judge;
   /** The addresses on interfaces of the network namespace that are up. */
   readonly upAddresses: ReadonlySet<Address>;
+  /** Prefixes of `anyip` that have no local route. */
+  readonly routesMissing: readonly Prefix[];
+  /** The networks that interfaces of the network namespace are in. */
+  readonly networks: readonly LinkedNetwork[];
   /**
    * The ports that the kernel gives to sockets that ask for none. It is null when they could not be
    * read.
@@ -107,6 +114,8 @@ export function findWarnings({
   listeners,
   judge,
   upAddresses,
+  routesMissing,
+  networks,
   ephemeral,
   absentDestinations,
   daemon,
@@ -139,6 +148,8 @@ export function findWarnings({
         about: [service ?? mapping ?? ""],
       }),
     ),
+    ...routesMissing.map(routeMissing),
+    ...anyipWarnings(active.file.anyip, networks),
     ...atDestinations(active, listeners, judge),
     ...ephemeralPorts(active, ephemeral),
     ...(steers === false ? mptcpDestinations(active, listeners, judge) : []),
@@ -317,6 +328,36 @@ function destinationsElsewhere(
       message: `${describeMappings(one.mappings.map(({ name }) => name))} ${describeElsewhere(one)}`,
       remedy: asSentence(remedyForElsewhere(one)),
     }));
+}
+
+function routeMissing(prefix: Prefix): Warning {
+  return {
+    kind: "anyip-missing",
+    message: `anyip ${prefix} has no local route any more: what is dialled there does not reach this host's sockets`,
+    remedy:
+      "`ilm run` puts it back by itself; without it, apply the configuration again. For IPv6, lo has to be up.",
+  };
+}
+
+/** Warns of prefixes that are partly the network of an interface, where others are. */
+export function anyipWarnings(
+  anyip: readonly Prefix[] | undefined,
+  networks: readonly LinkedNetwork[],
+): Warning[] {
+  return (anyip ?? []).flatMap((prefix) => {
+    const whole = familyOf(prefix) === 4 ? 32 : 128;
+    const linked = networks.find(
+      ({ address, length }) => length < whole && overlaps(prefix, address, length),
+    );
+    if (linked === undefined) return [];
+    const { interfaceName, address, length } = linked;
+    return {
+      kind: "anyip-on-link" as const,
+      message: `anyip ${prefix} overlaps the network of ${interfaceName} (${address}/${length}): what this host sends to others there stays here, and it answers for their addresses`,
+      remedy:
+        "Write only prefixes that are routed to this host, or the single addresses that are its own.",
+    };
+  });
 }
 
 function describeMappings(names: readonly string[]): string {

@@ -54,8 +54,11 @@ export const performed = {
   difference,
   mappings: field(integer, "How many mappings are active now."),
   incremental: field(boolean, "True when only what differs was written into the tables."),
-  addressesAdded: field(list(text), "Addresses of services that were added to lo."),
-  addressesRemoved: field(list(text), "Addresses of services that were removed from lo."),
+  addressesAdded: field(
+    list(text),
+    "What was added to lo: addresses of services, and prefixes of `anyip` as local routes.",
+  ),
+  addressesRemoved: field(list(text), "What was removed from lo, likewise."),
   interfacesMissing: field(
     list(text),
     "Interfaces that mappings name and that do not exist; these mappings match nothing until they do.",

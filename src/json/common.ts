@@ -103,6 +103,8 @@ export const warning = object(
         "unreached",
         "unregistered",
         "drained",
+        "anyip-on-link",
+        "anyip-missing",
         "untracked",
         "unplaced",
         "flows",

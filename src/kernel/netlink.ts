@@ -1,7 +1,17 @@
 /** Sends requests to the kernel over netlink(7) and reads the answers. */
 import { Errno } from "./errno.js";
 import { errnoOf, syscallError } from "./ffi.js";
-import { AF_NETLINK, SOCK_RAW, bind, close, recv, recvNow, sendto, socket } from "./libc.js";
+import {
+  AF_NETLINK,
+  SOCK_RAW,
+  bind,
+  close,
+  recv,
+  recvNow,
+  sendto,
+  setsockopt,
+  socket,
+} from "./libc.js";
 
 export const NETLINK_ROUTE = 0;
 const NETLINK_NETFILTER = 12;
@@ -33,14 +43,23 @@ export function message(type: number, flags: number, body: Uint8Array): Uint8Arr
   return bytes;
 }
 
-/** Sends one request and yields the body of each answer until the kernel says that it is done. */
+/** include/uapi/linux/netlink.h: a dump gives only what its request describes. */
+const SOL_NETLINK = 270;
+const NETLINK_GET_STRICT_CHK = 12;
+
+/**
+ * Sends one request and yields the body of each answer until the kernel says that it is done.
+ * `isStrict` has the kernel leave out of a dump what its request does not describe.
+ */
 export function* talk(
   call: string,
   request: Uint8Array,
   protocol = NETLINK_ROUTE,
+  isStrict = false,
 ): Generator<Uint8Array> {
   const fd = socket(AF_NETLINK, SOCK_RAW, protocol);
   try {
+    if (isStrict) setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, Uint8Array.of(1, 0, 0, 0));
     // struct sockaddr_nl of the kernel: family, padding, pid 0, groups 0
     sendto(fd, request, Uint8Array.of(AF_NETLINK, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0));
     const buffer = new Uint8Array(65536);

@@ -36,6 +36,26 @@ export function upAddresses(): Set<Address> {
   return new Set(all.map(({ address }) => address));
 }
 
+/** The network that an interface is in, by one of its addresses. */
+export interface LinkedNetwork {
+  readonly interfaceName: string;
+  readonly address: Address;
+  /** The length of the network's prefix, in bits. */
+  readonly length: number;
+}
+
+/** Returns the networks of the interfaces that are up, but lo: others are in them. */
+export function linkedNetworks(): LinkedNetwork[] {
+  return Object.entries(networkInterfaces()).flatMap(([interfaceName, entries = []]) =>
+    entries.flatMap(({ address, cidr, internal }) => {
+      const parsed = parseAddress(address);
+      if (internal || cidr === null || !parsed.ok) return [];
+      const length = Number(cidr.slice(cidr.indexOf("/") + 1));
+      return [{ interfaceName, address: parsed.address, length }];
+    }),
+  );
+}
+
 /** The most addresses to ask about: each takes a socket. */
 const MAX_ASKED = 100;
 

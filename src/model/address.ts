@@ -108,6 +108,14 @@ export function prefixContains(prefix: Prefix, address: Address): boolean {
   return commonBits(bytes, addressBytes(address)) >= length;
 }
 
+/** Reports whether the prefix overlaps the network of an address, of so many bits. */
+export function overlaps(prefix: Prefix, address: Address, bits: number): boolean {
+  const family = familyOf(prefix);
+  if (family !== familyOf(address)) return false;
+  const shorter = Math.min(prefixLength(prefix), bits) + (family === 4 ? 96 : 0);
+  return commonBits(prefixBits(prefix).bytes, addressBytes(address)) >= shorter;
+}
+
 /** Returns 16 bytes in network byte order; IPv4 as ::ffff:a.b.c.d. */
 export function addressBytes(address: Address): Uint8Array {
   const bytes = new Uint8Array(16);

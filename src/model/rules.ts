@@ -29,6 +29,8 @@ export interface Settings {
    * machine id.
    */
   readonly ula?: Prefix;
+  /** Prefixes all of whose addresses are the host's, sorted. Absent means none. */
+  readonly anyip?: readonly Prefix[];
 }
 
 /**
@@ -41,6 +43,7 @@ export function settingsOf({
   strangers,
   wildcard,
   ula,
+  anyip,
 }: { readonly [Name in keyof Settings]?: Settings[Name] | undefined }): Settings {
   return {
     engine,
@@ -48,6 +51,7 @@ export function settingsOf({
     ...(strangers !== undefined && { strangers }),
     ...(wildcard !== undefined && { wildcard }),
     ...(ula !== undefined && { ula }),
+    ...(anyip !== undefined && { anyip }),
   };
 }
 

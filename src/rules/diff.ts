@@ -134,7 +134,8 @@ const DEFAULT = "default";
 
 function textsOf(rules: Settings): Record<keyof Settings, string> {
   const { engine = "auto", mptcp = "on", strangers = DEFAULT, wildcard, ula = DEFAULT } = rules;
-  return { engine, mptcp, strangers, wildcard: formatPolicies(wildcard), ula };
+  const anyip = (rules.anyip ?? ["none"]).join(", ");
+  return { engine, mptcp, strangers, wildcard: formatPolicies(wildcard), ula, anyip };
 }
 
 /** Formats policies as `report, nginx.service allow, www-data deny`. */

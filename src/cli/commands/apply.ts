@@ -17,12 +17,14 @@ import { recordSteps, stepTimes } from "../../progress.js";
 import { print, type Context } from "../shell/context.js";
 import type { AppliedJson } from "../../json/change.js";
 import { published } from "../../json/published.js";
+import { linkedNetworks } from "../../kernel/up-addresses.js";
 import { printDryRun, type DryRunOptions } from "../shell/dry-run.js";
 import { loadWanted, type SourceOptions } from "../shell/load.js";
 import { noteWarnings } from "../render/error.js";
+import { describeAdded, describeRemoved } from "../../words/loopback.js";
 import { count, indent } from "../../words/text.js";
 import { describeTiming, type TimingOptions } from "../shell/timing.js";
-import { leftAloneWarnings, type Warning } from "../../doctor/warnings.js";
+import { anyipWarnings, leftAloneWarnings, type Warning } from "../../doctor/warnings.js";
 import { readRules } from "../../model/rules.js";
 import { unreachedWarnings } from "../../doctor/unreached.js";
 import { confirmable, noteUnlessPending, type ConfirmOptions } from "../shell/confirm.js";
@@ -73,7 +75,7 @@ export async function apply(
         holdersOf: (those) => context.reach.holdersOf(those),
         following: performed.by === "daemon",
       });
-      await report(performed, warnings, [...leftAlone(dataPlane), ...unreached]);
+      await report(performed, warnings, [...afterwards(dataPlane), ...unreached]);
     },
     async (daemon, denied, { sources, given, file, warnings }) => {
       if (options.dryRun === true) throw denied;
@@ -112,10 +114,15 @@ export async function apply(
   }
 }
 
-/** Warns of mappings that lead to drained destinations only: what is drained outlasts a file. */
-function leftAlone(dataPlane: DataPlane): readonly Warning[] {
+/**
+ * Warns of mappings that lead to drained destinations only, as what is drained outlasts a file, and
+ * of prefixes that are not the host's alone.
+ */
+function afterwards(dataPlane: DataPlane): readonly Warning[] {
   const rules = dataPlane.active()?.rules;
-  return (rules?.drained ?? []).length > 0 && rules ? leftAloneWarnings(readRules(rules)) : [];
+  if (rules === undefined) return [];
+  const leftAlone = (rules.drained ?? []).length > 0 ? leftAloneWarnings(readRules(rules)) : [];
+  return [...leftAlone, ...anyipWarnings(rules.file.head.anyip, linkedNetworks())];
 }
 
 /** Lists the names that were added, removed and changed; empty when there were no rules before. */
@@ -144,8 +151,8 @@ export function describePerformed(performed: Performed): string {
     ...(takenOverFormat === null ? [] : [describeTakenOver(takenOverFormat)]),
     ...(lost === null ? [] : [`warning: ${describeLost(lost)}`]),
     ...repaired.map((name) => `${name} had been detached, and is attached again`),
-    ...addressesAdded.map((address) => `${address} was added to lo`),
-    ...addressesRemoved.map((address) => `${address} was removed from lo`),
+    ...addressesAdded.map(describeAdded),
+    ...addressesRemoved.map(describeRemoved),
     ...(off ? ["warning: ilm is off: mappings have no effect until `ilm on`"] : []),
     ...interfacesMissing.map((name) => `warning: ${describeMissingInterface(name)}`),
     ...(kfuncTrouble === null ? [] : [`warning: ${describeKfuncTrouble(kfuncTrouble)}`]),

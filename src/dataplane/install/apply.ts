@@ -4,12 +4,10 @@
 import type { CompiledFile } from "../../compile/compile.js";
 import type { Removed } from "../../compile/overlay.js";
 import { IlmError } from "../../errors.js";
-import { removeFromLoopback, hostAddresses } from "../../kernel/addresses.js";
 import { secondAfter } from "../../kernel/boot-time.js";
 import { waitForPrograms } from "../../kernel/bpf/grace.js";
 import { detachPrograms, type BpfLink } from "../../kernel/bpf/link.js";
 import { type Pins, LOOKUP_LINK } from "../../kernel/pins.js";
-import type { Address } from "../../model/address.js";
 import type { Mapping } from "../../model/mapping.js";
 import {
   type ActiveRules,
@@ -37,7 +35,7 @@ import {
   repairAttached,
   pinLink,
 } from "./hooks.js";
-import { addressesOf, addMissing, unusedAddresses } from "./loopback.js";
+import { addMissing, type Held, heldBy, lookAtHost, release, unusedOn } from "./loopback.js";
 import { ownersOf, ownersOfEither } from "../../rules/permits.js";
 import { type Needs, needsOf, sameNeeds } from "./needs.js";
 import { mappingsAbove } from "./places.js";
@@ -60,10 +58,10 @@ import {
 } from "./state.js";
 
 interface Prepared {
-  /** Addresses of services that were missing and have been added. */
-  readonly added: readonly Address[];
-  /** Addresses that we put on lo and that no service has any more. */
-  readonly unused: readonly Address[];
+  /** What lo lacked and has now. */
+  readonly added: readonly Held[];
+  /** What we put on lo and the rules need no more. */
+  readonly unused: readonly Held[];
   readonly repaired: readonly Missing[];
   /** What the active rules need, all of which is attached; null when that is unknown. */
   readonly attached: Needs | null;
@@ -293,7 +291,7 @@ class Change {
       mappings: plan.mappings,
       incremental: endpoints === null,
       addressesAdded: added,
-      addressesRemoved: this.#waits ? [] : unused.filter((address) => removeFromLoopback(address)),
+      addressesRemoved: this.#waits ? [] : unused.filter(release),
       interfacesMissing: ready.interfacesMissing,
       kfuncTrouble: plan.choice.kfuncTrouble,
       repaired: [...repaired, ...restored],
@@ -325,7 +323,7 @@ class Change {
         throw error;
       }
     } catch (error) {
-      for (const address of this.#prepared.added) removeFromLoopback(address);
+      for (const one of this.#prepared.added) release(one);
       this.#task.pins.removeEmpty();
       throw error;
     }
@@ -536,10 +534,10 @@ function prepare(
   removeEnded(pins.otherNamespaces());
   // Another version's state keeps deciding until we switch.
   if (before !== undefined || !pins.base.has(LOOKUP_LINK)) removeLeftovers(pins, before);
-  const addresses = addressesOf(rules);
-  const present = hostAddresses();
-  const added = addMissing(addresses, present);
-  const unused = unusedAddresses(addresses, present);
+  const held = heldBy(rules);
+  const host = lookAtHost();
+  const added = addMissing(held, host);
+  const unused = unusedOn(host, held);
   // A writer that was killed may not have got this far.
   before?.generation.programs.setCalled(before.registry);
   if (before?.pinned !== true) return { added, unused, repaired: [], attached: null };
@@ -599,7 +597,7 @@ function refresh(
     mappings,
     incremental: false,
     addressesAdded: added,
-    addressesRemoved: unused.filter((address) => removeFromLoopback(address)),
+    addressesRemoved: unused.filter(release),
     interfacesMissing: generation.resolveInterfaces(),
     kfuncTrouble: description.kfuncTrouble,
     repaired,

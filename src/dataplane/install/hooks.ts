@@ -18,7 +18,7 @@ import {
   programsOnInterfaces,
   attachInterfaces,
 } from "./interfaces.js";
-import { missingAddresses, addressesOf, addMissing } from "./loopback.js";
+import { addMissing, heldBy, missingFrom } from "./loopback.js";
 import { type Needs, needsOf } from "./needs.js";
 import type { Programs } from "./programs.js";
 import { type Registry, type OptionalHook, optionalHooks, attachedHooks } from "./registry.js";
@@ -99,8 +99,8 @@ export function listMissing(state: State): Missing[] {
           ),
       )
     : [];
-  const addresses = missingAddresses(addressesOf(loaded.description.rules));
-  return [...detachedOf(state, loaded, needs), ...(onInterfaces ?? []), ...addresses];
+  const onLo = missingFrom(heldBy(loaded.description.rules));
+  return [...detachedOf(state, loaded, needs), ...(onInterfaces ?? []), ...onLo];
 }
 
 /** Puts back what should be attached, but no addresses, and returns what that was. */
@@ -127,7 +127,7 @@ export function repairAll(state: State): readonly Missing[] {
     const loaded = state.own();
     if (pins === undefined || loaded === undefined) return [];
     const repaired = repairAttached(state, pins, loaded, needsOf(loaded, isOff(loaded)));
-    return [...repaired, ...addMissing(addressesOf(loaded.description.rules))];
+    return [...repaired, ...addMissing(heldBy(loaded.description.rules))];
   });
 }
 

@@ -6,7 +6,6 @@
  */
 import { compile } from "../../compile/compile.js";
 import { IlmError } from "../../errors.js";
-import { hostAddresses, removeFromLoopback } from "../../kernel/addresses.js";
 import { timeAt } from "../../kernel/boot-time.js";
 import { waitForPrograms } from "../../kernel/bpf/grace.js";
 import type { PendingChange } from "../../model/pending.js";
@@ -15,7 +14,7 @@ import { beginStep } from "../../progress.js";
 import { ownersOf } from "../../rules/permits.js";
 import { steer } from "./hooks.js";
 import { removeLeftovers } from "./leftovers.js";
-import { addressesOf, unusedAddresses } from "./loopback.js";
+import { heldBy, lookAtHost, release, unusedOn } from "./loopback.js";
 import { needsOf } from "./needs.js";
 import { PermitNumbers, findAccounts } from "./permits.js";
 import { policyEntries, rewriteEntries } from "./policies.js";
@@ -120,9 +119,7 @@ function settleDecided(state: State, before: Loaded): void {
   state.withPins((pins) => {
     if (pins !== undefined) removeLeftovers(pins, loaded);
   });
-  for (const address of unusedAddresses(addressesOf(rules), hostAddresses())) {
-    removeFromLoopback(address);
-  }
+  for (const one of unusedOn(lookAtHost(), heldBy(rules))) release(one);
   // Over the same tables, the services are the same, and places stay.
   if (layers !== null) return;
   const whole = readRules(rules);

@@ -1,19 +1,17 @@
 /** Removes everything of ilm's: programs, maps, links, files and addresses. */
-import { hostAddresses, removeFromLoopback } from "../../kernel/addresses.js";
 import { detachPrograms } from "../../kernel/bpf/link.js";
 import { removeLockFile } from "../../kernel/lock.js";
 import { type Pins, pinnedNamespaces, LOOKUP_LINK } from "../../kernel/pins.js";
 import { removeEnded } from "./ended.js";
 import { detachStrays } from "./hooks.js";
-import { unusedAddresses } from "./loopback.js";
+import { lookAtHost, release, unusedOn } from "./loopback.js";
 import { Registry } from "./registry.js";
 import { type State, unpinnedLink } from "./state.js";
 
 export function unload(state: State): boolean {
   const found = state.withPins((pins) => unloadFrom(state, pins));
   state.forget();
-  const unused = unusedAddresses([], hostAddresses());
-  const removed = unused.filter((address) => removeFromLoopback(address));
+  const removed = unusedOn(lookAtHost(), []).filter(release);
   removeLockFile(state.netnsInode);
   return found || removed.length > 0;
 }

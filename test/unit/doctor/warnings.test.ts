@@ -1,5 +1,6 @@
 // Goal: what works differently from what a user expects is named, each with its remedy, and nothing
 // else is.
+import type { Prefix } from "../../../src/model/address.js";
 import { describe, expect, test } from "vitest";
 import { findWarnings, type Circumstances } from "../../../src/doctor/warnings.js";
 import type { Rules } from "../../../src/model/rules.js";
@@ -34,6 +35,8 @@ const fine: Circumstances = {
   listeners: [listener("127.0.1.10", 80)],
   judge: new Judge(rules, "refuse", () => true),
   upAddresses: new Set([address("fd5e:ed00::10")]),
+  routesMissing: [],
+  networks: [],
   ephemeral: null,
   absentDestinations: new Set(),
   daemon: null,
@@ -64,6 +67,16 @@ const daemon = {
 function kinds(changes: Partial<Circumstances>): string[] {
   return findWarnings({ ...fine, ...changes }).map(({ kind }) => kind);
 }
+
+test("prefixes of anyip without a route, or where others are too, are told", () => {
+  const prefixes = ["203.0.113.0/24", "10.77.0.128/25"] as Prefix[];
+  const own = { ...rules, file: { ...rules.file, anyip: prefixes } };
+  const network = { interfaceName: "eth0", address: address("10.77.0.2"), length: 24 };
+  const single = { interfaceName: "eth0", address: address("203.0.113.9"), length: 32 };
+  expect(kinds({ rules: own, networks: [single] })).toEqual([]);
+  expect(kinds({ rules: own, networks: [single, network] })).toEqual(["anyip-on-link"]);
+  expect(kinds({ rules: own, routesMissing: prefixes.slice(1) })).toEqual(["anyip-missing"]);
+});
 
 describe("there is", () => {
   test("no warning when all is well, and none when nothing is loaded", () => {
