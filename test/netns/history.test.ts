@@ -141,6 +141,7 @@ describe("the history", () => {
     const { server } = network;
     writeFileSync(folder(), "");
     const applied = await server.ilmDone(["apply", "-f", server.file(rules([7000]))]);
+    expect(applied.stderr.match(/not in the history: /g)).toHaveLength(1);
     expect(applied.stderr).toContain("the change is not in the history: ");
     await answersOn(network, 7000);
     expect((await server.ilmDone(["status"])).text).toContain("history of changes cannot be read");

@@ -99,6 +99,8 @@ export function recordChange<R extends Pick<ChangeResult, "changed" | "differenc
  * the writer's lock.
  */
 export function recordEndOfWait(dataPlane: Recorded, warn: Warn): Entry | null {
+  // That a history cannot be read is told by the change that is not in it.
+  if (orFailure(() => HistoryStore.read(dataPlane, lastWaits)) !== true) return null;
   const written = orFailure(() => {
     const active = readable(() => dataPlane.snapshot());
     // Nothing is known of what another version has made.
@@ -117,6 +119,12 @@ export function recordEndOfWait(dataPlane: Recorded, warn: Warn): Entry | null {
   if (!(written instanceof IlmError)) return written;
   warn(`the end of the wait is not in the history: ${errorBody(written).message}`);
   return null;
+}
+
+/** Reports whether the last entry waits: usually it does not, and nothing more need be read. */
+function lastWaits(store: HistoryStore | undefined): boolean {
+  const [last] = store?.entries() ?? [];
+  return last?.wait !== undefined;
 }
 
 function writeEnd(
