@@ -240,30 +240,31 @@ describe.each(widths)("at %d columns", (width) => {
     expect(outputOf(command, width)).not.toMatch(/…|\.\.\./);
   });
 
-  test("a table of mappings has what identifies them, as the JSON does", () => {
-    const cells = columnsOf(outputOf("mappings", width));
-    for (const { name, protocol, port, on, to } of json.get("mappings") as readonly Row[]) {
-      expect(cells.get("NAME")).toContain(name);
-      expect(cells.get("PROTO")).toContain(protocol);
-      expect(cells.get("PORT")).toContain(port);
-      for (const prefix of on) expect(cells.get("ON")).toContain(prefix);
-      for (const { address, service, listener } of to) {
-        expect(cells.get("TO")).toContain(address);
-        if (service !== null) expect(cells.get("TO")).toContain(service);
-        if (listener !== null) expect(cells.get("LISTENER")).toContain(String(listener.pid));
+  test("a table of mappings has what identifies them whole, as the JSON does", () => {
+    const shown = outputOf("mappings", width).split(/\s+/);
+    for (const { name, protocol, on, to } of json.get("mappings") as readonly Row[]) {
+      expect(shown).toContain(name);
+      expect(shown).toContain(protocol);
+      for (const prefix of on) expect(shown).toContain(prefix);
+      for (const { address, port, service, listener } of to) {
+        const place = address.includes(":") ? `[${address}]` : address;
+        expect(shown).toContain(port === "same" ? address : `${place}:${port}`);
+        if (service !== null) expect(shown.join(" ")).toMatch(new RegExp(`\\(${service}[,)]`));
+        if (listener !== null)
+          expect(outputOf("mappings", width)).toContain(`(pid ${listener.pid}`);
       }
     }
   });
 
-  test("a table of listeners has what identifies them, as the JSON does", () => {
-    const cells = columnsOf(outputOf("listeners", width));
+  test("a table of listeners has what identifies them whole, as the JSON does", () => {
+    const shown = outputOf("listeners", width).split(/\s+/);
     for (const row of json.get("listeners") as readonly ListenerRow[]) {
-      expect(cells.get("ADDRESS")).toContain(row.address);
-      expect(cells.get("ADDRESS")).toContain(String(row.port));
-      expect(cells.get("PID")).toContain(String(row.pid));
-      expect(cells.get("PROCESS")).toContain(row.command);
-      expect(cells.get("UNIT")).toContain(row.unit);
-      for (const name of row.mappings) expect(cells.get("MAPPINGS")).toContain(name);
+      const place = row.address.includes(":") ? `[${row.address}]` : row.address;
+      expect(shown).toContain(`${place}:${row.port}`);
+      expect(shown).toContain(String(row.pid));
+      expect(shown).toContain(row.command);
+      expect(shown).toContain(row.unit);
+      for (const name of row.mappings) expect(shown.join(" ")).toMatch(new RegExp(`${name}\\b`));
     }
   });
 });
@@ -271,10 +272,10 @@ describe.each(widths)("at %d columns", (width) => {
 interface Row {
   readonly name: string;
   readonly protocol: string;
-  readonly port: string;
   readonly on: readonly string[];
   readonly to: readonly {
     readonly address: string;
+    readonly port: number | "same";
     readonly service: string | null;
     readonly listener: { readonly pid: number } | null;
   }[];
@@ -287,26 +288,4 @@ interface ListenerRow {
   readonly command: string;
   readonly unit: string;
   readonly mappings: readonly string[];
-}
-
-/** The text of each column, as if no cell were wrapped. */
-function columnsOf(table: string): Map<string, string> {
-  const [heading = "", ...lines] = table.split("\n");
-  const starts = [...heading.matchAll(/\S+/g)].map(({ index, 0: name }) => ({ index, name }));
-  const end = lines.indexOf("");
-  return new Map(
-    starts.map(({ index, name }, at) => {
-      const next = starts[at + 1]?.index;
-      const cells = lines.slice(0, end).map((line) =>
-        // What is aligned to the right begins before its heading.
-        name === "PID"
-          ? (/\S*$/.exec(line.slice(0, index + name.length))?.[0] ?? "")
-          : line
-              .slice(index, next)
-              .replace(/ {2,}\d+$/, "")
-              .trim(),
-      );
-      return [name, cells.join("")];
-    }),
-  );
 }

@@ -390,6 +390,7 @@ const countColumns: readonly NumberColumn[] = [
   {
     heading: "SELECTED",
     align: "right",
+    count: true,
     of: ({ counters, destinations }) => describeSelected(counters, destinations),
   },
   open,
@@ -405,7 +406,7 @@ const rateColumns: readonly NumberColumn[] = [
     count: true,
     of: ({ rates }) => formatRate(rates?.existingPerSecond),
   },
-  { heading: "SELECTED/S", align: "right", of: describeSelectedRates },
+  { heading: "SELECTED/S", align: "right", count: true, of: describeSelectedRates },
   open,
   {
     heading: "MISSED/S",

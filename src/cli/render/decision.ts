@@ -1,7 +1,7 @@
 /**
  * Shows decisions one after the other, as they come: no later one moves the columns. Where the
  * terminal is too narrow for a line, mapping and destination are on a second one, and what is
- * longer than its column moves to the next line whole: nothing is cut.
+ * longer than its column moves what is behind it to the next line: nothing is cut.
  */
 import type { ObservedDecision } from "../../dataplane/types.js";
 import { formatEndpoint } from "../../model/endpoint.js";
@@ -9,34 +9,34 @@ import type { Destination } from "../../model/mapping.js";
 import { printable } from "../../words/text.js";
 import type { Context } from "../shell/context.js";
 import { paintVerdict } from "./explanation.js";
+import { renderRow, type Cell } from "./table.js";
 
-interface Cell {
-  readonly text: string;
-  readonly paint?: (text: string) => string;
-}
-
-// The widths fit IPv4. A longer address moves the rest of its own line only.
-const packetColumns = [
+// The widths fit IPv4; addresses share what the terminal has left.
+const columns = [
   { heading: "TIME", width: 12 },
   { heading: "VERDICT", width: 9 },
   { heading: "PROTO", width: 5 },
-  { heading: "CLIENT", width: 21 },
-  { heading: "DIALLED", width: 21 },
-] as const;
-const answerColumns = [
+  { heading: "CLIENT", width: 21, isEndpoint: true },
+  { heading: "DIALLED", width: 21, isEndpoint: true },
   { heading: "MAPPING", width: 20 },
-  { heading: "DESTINATION", width: 11 },
-] as const;
-const allColumns = [...packetColumns, ...answerColumns];
+  { heading: "DESTINATION", width: 15 },
+];
+/** The number of columns about the packet, which share a line also where it is narrow. */
+const OF_PACKET = 5;
+/** The longest endpoint: `[`, 39 characters, `]:65535`. */
+const LONGEST_ENDPOINT = 47;
 
-const GAP = "  ";
+const GAP = 2;
 /** What is below the time stays free, so that each decision is seen to begin. */
-const INDENT = " ".repeat(packetColumns[0].width) + GAP;
-const ONE_LINE =
-  allColumns.reduce((sum, { width }) => sum + width, 0) + GAP.length * (allColumns.length - 1);
+const INDENT = 12 + GAP;
+const ONE_LINE = widthOf(columns);
+
+function widthOf(some: readonly { readonly width: number }[]): number {
+  return some.reduce((sum, { width }) => sum + width + GAP, -GAP);
+}
 
 export function decisionHeading({ colours, width }: Context): string {
-  const cells = allColumns.map(({ heading }): Cell => ({ text: heading, paint: colours.bold }));
+  const cells = columns.map(({ heading }): Cell => ({ text: heading, paint: colours.bold }));
   return layOut(cells, width);
 }
 
@@ -54,45 +54,26 @@ export function renderDecision(
 ): string {
   const noDestination = strangers ? "- (a stranger listens)" : "-";
   const cells: readonly Cell[] = [
-    { text: localTime(time) },
+    localTime(time),
     { text: verdict, paint: paintVerdict(verdict, colours) },
-    { text: packet.protocol },
-    { text: formatEndpoint(packet.remote, packet.remotePort) },
-    { text: formatEndpoint(packet.local, packet.localPort) },
-    { text: printable(mapping ?? "-") },
-    {
-      text:
-        destination === null
-          ? noDestination
-          : formatEndpoint(destination.address, destination.port),
-    },
+    packet.protocol,
+    formatEndpoint(packet.remote, packet.remotePort),
+    formatEndpoint(packet.local, packet.localPort),
+    printable(mapping ?? "-"),
+    destination === null ? noDestination : formatEndpoint(destination.address, destination.port),
   ];
   return layOut(cells, width);
 }
 
-function layOut(cells: readonly Cell[], width: number): string {
-  const split = width < ONE_LINE ? packetColumns.length : cells.length;
-  const lines = [cells.slice(0, split), cells.slice(split)].filter((some) => some.length > 0);
-  let column = 0;
-  let text = "";
-  for (const [index, line] of lines.entries()) {
-    let length = index === 0 ? 0 : INDENT.length;
-    let padding = index === 0 ? "" : INDENT;
-    for (const { text: own, paint } of line) {
-      const room = allColumns[column]?.width ?? 0;
-      column += 1;
-      if (length > INDENT.length && length + own.length > width) {
-        text += "\n";
-        padding = INDENT;
-        length = INDENT.length;
-      }
-      text += padding + (paint?.(own) ?? own);
-      padding = " ".repeat(Math.max(0, room - own.length)) + GAP;
-      length += Math.max(room, own.length) + GAP.length;
-    }
-    text += "\n";
-  }
-  return text;
+function layOut(cells: readonly Cell[], available: number): string {
+  const split = available < ONE_LINE ? OF_PACKET : columns.length;
+  const spare = Math.max(0, available - widthOf(columns.slice(0, split)));
+  const widest = Math.min(LONGEST_ENDPOINT, 21 + Math.floor(spare / 2));
+  const laid = columns.map(({ width, isEndpoint }) => ({ width: isEndpoint ? widest : width }));
+  const first = renderRow(laid.slice(0, split), cells.slice(0, split), available);
+  return split === columns.length
+    ? first
+    : first + renderRow(laid.slice(split), cells.slice(split), available, INDENT);
 }
 
 /** `14:03:07.120`, in the local time zone. */

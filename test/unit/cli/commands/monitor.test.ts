@@ -68,12 +68,12 @@ describe("decisions", () => {
     });
     const lines = text.replaceAll(/\d\d:\d\d:/g, "14:03:").split("\n");
     expect(lines).toEqual([
-      "TIME          VERDICT    PROTO  CLIENT                 DIALLED",
+      "TIME          VERDICT    PROTO  CLIENT                   DIALLED",
       "              MAPPING               DESTINATION",
-      "14:03:05.678  selected   tcp    198.51.100.7:5555      203.0.113.1:80",
+      "14:03:05.678  selected   tcp    198.51.100.7:5555        203.0.113.1:80",
       "              web                   127.0.1.10:8080",
       "14:03:05.678  selected   tcp    [2001:db8:9::1]:5555",
-      "              [2001:db8:1234:5678:9abc:def0:1234:5678]:80",
+      "                                     [2001:db8:1234:5678:9abc:def0:1234:5678]:80",
       "              web                   127.0.1.10:8080",
       "",
     ]);
