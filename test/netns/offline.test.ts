@@ -114,11 +114,11 @@ tcp 203.0.113.1:80 by up0: no mapping
     await server.apply(rules);
     const wrong = `${questions}tcp 203.0.113.1:443 from 203.0.113.9:1 expect web\n`;
     const found = await server.ilm(["explain", "-"], { input: wrong });
-    // Nobody listens: the mapping decides, and its service gets nothing.
+    // Nobody listens: neither the mapping nor the service gets it.
     expect(found.stdout).toContain(
       "line 2: tcp 203.0.113.1:443 from 203.0.113.9:5555 by up0: expected web, got https: missed\n",
     );
-    expect(found.stderr).toBe("ilm: 2 of 4 answers are not as expected\n");
+    expect(found.stderr).toBe("ilm: 3 of 4 answers are not as expected\n");
     expect(found.status).toBe(1);
     const refused = await server.ilm(["explain", "-"], {
       input: "tcp 203.0.113.1\ntcp 203.0.113.1:443 by nosuch\ntcp 203.0.113.1:80\n",
@@ -126,6 +126,21 @@ tcp 203.0.113.1:80 by up0: no mapping
     expect(refused.stderr).toMatch(/^ilm: line 1: .*\nilm: line 2: there is no interface .*\n$/);
     expect(refused.stdout).toMatch(/^tcp 203\.0\.113\.1:80 by up0: no mapping\n$/);
     expect(refused.status).toBe(2);
+  });
+
+  test("without a question is refused, as what wrote it has failed", async () => {
+    const { server } = network;
+    await server.apply(rules);
+    for (const args of [
+      ["explain", "-"],
+      ["explain", "-f", server.file(rules), "-"],
+    ]) {
+      for (const input of ["", "# only a comment\n"]) {
+        const found = await server.ilm(args, { input });
+        expect(found).toMatchObject({ status: 2, stdout: "" });
+        expect(found.stderr).toMatch(/^ilm: the list on standard input has no question/);
+      }
+    }
   });
 
   test("of 100,000 lines takes no more memory than a short one", async () => {

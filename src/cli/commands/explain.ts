@@ -21,16 +21,21 @@ import {
 import { print, type Context } from "../shell/context.js";
 import type { ExplainJson } from "../../json/explain.js";
 import { published } from "../../json/published.js";
-import { concludeOne } from "../shell/expectation.js";
+import { concludeOne, Expectations } from "../shell/expectation.js";
 import type { ApartOptions } from "../shell/explain-apart.js";
 import { explainList } from "../shell/explain-list.js";
 import { stdinLines } from "../shell/input-lines.js";
 import { parseQuestion, type Question } from "../shell/question.js";
-import { isAsExpected, type Answer } from "../render/answer.js";
+import type { Answer } from "../render/answer.js";
 import { kernelChoice } from "../../doctor/kernel-choice.js";
 import { meansOf } from "../../doctor/means.js";
 import { findObstacles } from "../../doctor/obstacles.js";
-import { explanationShape, renderExplanation, type Explained } from "../render/explanation.js";
+import {
+  explanationShape,
+  renderExplanation,
+  shownVerdict,
+  type Explained,
+} from "../render/explanation.js";
 import { interfaceWith, wayOf, type Places } from "../../doctor/way.js";
 import { needActive, withDataPlane } from "../shell/with-data-plane.js";
 
@@ -90,18 +95,20 @@ async function explainActive(context: Context, question: Question): Promise<Exit
   const explained = await withDataPlane(context, (dataPlane) =>
     ask(context, dataPlane, packet, places, question),
   );
-  const answer = answerOf(question, explained.explanation, explained.rules, places);
-  const { expect: expected } = question;
+  const blocked = shownVerdict(explained) === "blocked";
+  const found = answerOf(question, explained.explanation, explained.rules, places);
+  const answer = { ...found, blocked };
+  const expectations = new Expectations(explained.rules);
   const expectation = {
-    expected,
-    asExpected: expected === null ? null : isAsExpected(answer, expected),
+    expected: question.expect,
+    asExpected: expectations.asExpected(answer),
   };
   await print(
     context,
     published<ExplainJson>()({ ...explanationShape(explained), ...expectation }),
     () => renderExplanation(explained, context.colours),
   );
-  return concludeOne(context, answer, explained.rules);
+  return concludeOne(context, answer, expectations);
 }
 
 async function listActive(context: Context, expect: string | null): Promise<ExitStatus> {
@@ -136,6 +143,7 @@ function answerOf(
     listeners: "asked",
     verdict,
     destinations: destination === null ? [] : [destination],
+    blocked: false,
   };
 }
 

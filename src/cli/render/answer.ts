@@ -1,5 +1,4 @@
 /** Answers of `ilm explain` to questions about rules of a file, and to lists. Pure. */
-import { NAME, NONE, parseTarget } from "../../config/target.js";
 import type { AnswerJson } from "../../json/answer.js";
 import { familyOf } from "../../model/address.js";
 import type { MatchedBy, Verdict } from "../../model/decision.js";
@@ -24,6 +23,8 @@ export interface Answer {
   readonly verdict: Verdict | null;
   /** The destinations that may get it, as indexes into `to`; several when a draw decides. */
   readonly destinations: readonly number[];
+  /** True when something on this host surely keeps the packet from the decision. */
+  readonly blocked: boolean;
 }
 
 /**
@@ -44,51 +45,20 @@ function triedBy(mapping: Mapping, local: Question["packet"]["local"]): number[]
   return [...new Set(all)].filter((index) => mapping.to[index]?.weight !== 0);
 }
 
-/**
- * Reports whether the answer is what was expected: `none` for no mapping, or one that refuses on
- * purpose; the name of the mapping that decides; or the destination that gets the packet, as a
- * service or an address.
- */
-export function isAsExpected(
-  { question, mapping, destinations }: Answer,
-  expected: string,
-): boolean {
-  if (expected === NONE) return mapping === null || isRefusal(mapping);
-  if (mapping === null) return false;
-  if (mapping.name === expected) return true;
-  const parsed = parseTarget(expected);
-  if (!parsed.ok || destinations.length === 0) return false;
-  const { target } = parsed;
-  return destinations.every((index) => {
-    const to = mapping.to[index];
-    if (to === undefined) return false;
-    const isThere =
-      (target.kind === "address" && to.address === target.address) ||
-      (target.kind === "service" && to.service === target.service);
-    return isThere && (target.port === "same" || target.port === portOf(to, question));
-  });
-}
-
-function portOf({ port }: Destination, { packet }: Question): number {
+/** Returns the port of a destination, for the packet that was asked about. */
+export function portOf({ port }: Destination, { packet }: Question): number {
   return port === "same" ? packet.localPort : port;
 }
 
-/** Says what was expected, and what was found instead. */
-export function describeUnexpected(answer: Answer, expected: string, rules: Rules): string {
-  return `expected ${printable(expected)}, got ${describeAnswer(answer)}${unknownName(expected, rules)}`;
+/** What goes with an answer in its JSON. */
+interface AnswerPlace {
+  /** The line of the list; null without a list. */
+  readonly line: number | null;
+  readonly steps: readonly string[];
+  readonly asExpected: boolean | null;
 }
 
-/** Says so when what was expected cannot be, whatever the packet. */
-function unknownName(expected: string, rules: Rules): string {
-  if (expected === "none" || !NAME.test(expected)) return "";
-  const { services, mappings } = rules.file;
-  const isKnown =
-    services.some(({ name }) => name === expected) ||
-    [mappings, rules.runtime].some((list) => list.some(({ name }) => name === expected));
-  return isKnown ? "" : ` (there is no mapping or service named ${expected})`;
-}
-
-export function answerShape(answer: Answer, line: number | null, steps: readonly string[]) {
+export function answerShape(answer: Answer, { line, steps, asExpected }: AnswerPlace) {
   const { question, interfaceName, mapping, matchedBy, listeners, verdict, destinations } = answer;
   const { packet, expect: expected } = question;
   const [only] = destinations.length === 1 ? destinations : [];
@@ -116,7 +86,7 @@ export function answerShape(answer: Answer, line: number | null, steps: readonly
     }),
     unserved: mapping === null ? null : whenUnserved(mapping),
     expected,
-    asExpected: expected === null ? null : isAsExpected(answer, expected),
+    asExpected,
     steps,
   };
 }
@@ -135,11 +105,12 @@ export function describeQuestion({ question, interfaceName }: Answer): string {
 
 /** Describes an answer as `web -> 127.0.1.10:443 (web)`, with the verdict where it is known. */
 export function describeAnswer(answer: Answer): string {
-  const { question, mapping, matchedBy, verdict, destinations } = answer;
+  const { question, mapping, matchedBy, verdict, destinations, blocked } = answer;
   if (mapping === null) {
     return matchedBy === "owned" ? "no mapping (an address of a service)" : "no mapping";
   }
   const name = printable(mapping.name);
+  if (blocked) return `${name}: blocked`;
   if (isRefusal(mapping) && verdict !== "existing") return `${name}: refused on purpose`;
   if (verdict !== null && verdict !== "selected") return `${name}: ${verdict}`;
   const all = verdict === null ? triedBy(mapping, question.packet.local) : destinations;

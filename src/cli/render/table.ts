@@ -161,8 +161,8 @@ export interface LaidColumn {
 
 /**
  * Renders a row in columns of these widths, after `indent` blanks. What is too long for its column
- * has the rest of the line, and the cells behind it are on the next line, in their columns; or, where
- * lines have no end, farther to the right.
+ * has the rest of the line, and the cells behind it are on the next line, in their columns; or,
+ * where lines have no end, farther to the right.
  */
 export function renderRow(
   columns: readonly LaidColumn[],

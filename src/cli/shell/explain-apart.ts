@@ -13,7 +13,7 @@ import { answerShape, answerSteps, firstChoice, type Answer } from "../render/an
 import { renderSteps } from "../render/explanation.js";
 import { print, type Context } from "./context.js";
 import { parseEndpoint } from "./endpoint.js";
-import { concludeOne } from "./expectation.js";
+import { concludeOne, Expectations } from "./expectation.js";
 import { explainList } from "./explain-list.js";
 import { stdinLines } from "./input-lines.js";
 import { loadApart, type SourceOptions } from "./load.js";
@@ -34,10 +34,13 @@ export async function explainApart(
   const { rules } = evaluator;
   const answer = answerBy(evaluator, options)(question);
   const steps = answerSteps(answer, rules, describeSource(options));
-  await print(context, published<AnswerJson>()(answerShape(answer, null, steps)), () =>
+  const expectations = new Expectations(rules);
+  const asExpected = expectations.asExpected(answer);
+  const shape = answerShape(answer, { line: null, steps, asExpected });
+  await print(context, published<AnswerJson>()(shape), () =>
     renderSteps(steps, answer.verdict, context.colours),
   );
-  return concludeOne(context, answer, rules);
+  return concludeOne(context, answer, expectations);
 }
 
 /** Answers the list on standard input. */
@@ -88,6 +91,7 @@ function answerBy(
       matchedBy,
       listeners: listeners === undefined ? ("unknown" as const) : ("assumed" as const),
       ...outcome,
+      blocked: false,
     };
   };
 }

@@ -5,15 +5,9 @@ import type { AnswerJson, RefusedLineJson } from "../../json/answer.js";
 import { published } from "../../json/published.js";
 import type { Rules } from "../../model/rules.js";
 import { count, printable } from "../../words/text.js";
-import {
-  answerShape,
-  describeAnswer,
-  describeQuestion,
-  describeUnexpected,
-  isAsExpected,
-  type Answer,
-} from "../render/answer.js";
+import { answerShape, describeAnswer, describeQuestion, type Answer } from "../render/answer.js";
 import type { Context } from "./context.js";
+import { Expectations } from "./expectation.js";
 import { textOfLine, type InputLine } from "./input-lines.js";
 import { parseQuestionLine, type Question } from "./question.js";
 
@@ -26,7 +20,8 @@ export interface Answering {
 }
 
 /**
- * Prints an answer for each line. Returns USAGE's status when a line is no question, or else 1 when
+ * Prints an answer for each line. Throws USAGE when there is none: what wrote the list has failed,
+ * and nothing was tested. Returns USAGE's status when a line is no question, or else 1 when
  * an answer is not as expected.
  */
 export async function explainList(
@@ -34,6 +29,7 @@ export async function explainList(
   lines: AsyncIterable<InputLine>,
   { rules, answer, expect }: Answering,
 ): Promise<ExitStatus> {
+  const expectations = new Expectations(rules);
   const tally = { asked: 0, unexpected: 0, refused: 0 };
   for await (const line of lines) {
     let found: Answer;
@@ -48,12 +44,15 @@ export async function explainList(
       continue;
     }
     tally.asked += 1;
-    const { expect: expected } = found.question;
-    const isWrong = expected !== null && !isAsExpected(found, expected);
-    if (isWrong) tally.unexpected += 1;
-    const wrong = isWrong && expected !== null ? describeUnexpected(found, expected, rules) : null;
-    write(context, line.number, found, wrong);
+    const wrong = expectations.describeUnexpected(found);
+    if (wrong !== null) tally.unexpected += 1;
+    write(context, line.number, found, { wrong, asExpected: expectations.asExpected(found) });
     if (context.isBehind()) await context.caughtUp();
+  }
+  if (tally.asked + tally.refused === 0) {
+    throw new IlmError("USAGE", "the list on standard input has no question", {
+      remedy: "Write one on each line, such as: tcp 203.0.113.5:443 expect web",
+    });
   }
   return conclude(context, tally);
 }
@@ -72,12 +71,22 @@ function refuse(context: Context, line: number, error: IlmError): void {
   context.note(`ilm: line ${line}: ${printable(`${error.message}.${remedy}`)}\n`);
 }
 
-/** `wrong` says what was expected instead; null when nothing else was. */
-function write(context: Context, line: number, answer: Answer, wrong: string | null): void {
+interface Judged {
+  /** Says what was expected instead; null when nothing else was. */
+  readonly wrong: string | null;
+  readonly asExpected: boolean | null;
+}
+
+function write(
+  context: Context,
+  line: number,
+  answer: Answer,
+  { wrong, asExpected }: Judged,
+): void {
   const words = `${describeQuestion(answer)}: ${wrong ?? describeAnswer(answer)}`;
   if (context.json) {
-    const shape = published<AnswerJson>()(answerShape(answer, line, [words]));
-    context.write(`${JSON.stringify(shape)}\n`);
+    const shape = answerShape(answer, { line, steps: [words], asExpected });
+    context.write(`${JSON.stringify(published<AnswerJson>()(shape))}\n`);
     return;
   }
   const { red } = context.colours;

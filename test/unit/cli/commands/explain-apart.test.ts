@@ -17,6 +17,10 @@ mappings:
   - { name: https, port: 443, to: web }
   - { name: office, port: 443, from: 192.0.2.0/24, to: [old, web], miss: reject }
   - { name: inner, port: 443, interface: wg0, to: old }
+  - { name: closed, port: 25, to: none }
+  - { name: old, port: 2222, to: web }
+  - { name: web, port: 8080, to: web }
+  - { name: only4, port: 6379, to: old }
   - { name: canary, port: 8443, to: [{ address: web, weight: 3 }, { address: old, weight: 1 }] }
 `;
 
@@ -123,7 +127,6 @@ describe("what is said", () => {
 describe("what is expected", () => {
   test.each([
     ["https", "203.0.113.5:443", true],
-    ["web", "203.0.113.5:443", true],
     ["web:443", "203.0.113.5:443", true],
     ["127.0.1.10", "203.0.113.5:443", true],
     ["[fd5e:ed00::10]:443", "[2001:db8::5]:443", true],
@@ -134,12 +137,29 @@ describe("what is expected", () => {
     ["none", "203.0.113.5:443", false],
     ["https", "203.0.113.5:80", false],
     ["web", "203.0.113.5:8443", false],
+    // Both a mapping and a service.
+    ["old", "203.0.113.5:2222", false],
+    ["mapping:old", "203.0.113.5:2222", true],
+    ["service:old", "203.0.113.5:2222", false],
+    ["service:web", "203.0.113.5:2222", true],
+    ["web", "203.0.113.5:8080", true],
+    ["web:8080", "203.0.113.5:8080", true],
+    ["web", "203.0.113.5:443", false],
+    ["service:web:443", "203.0.113.5:443", true],
+    // On purpose, or not at all.
+    ["none", "203.0.113.5:25", false],
+    ["refused", "203.0.113.5:25", true],
+    ["closed", "203.0.113.5:25", true],
+    ["refused", "203.0.113.5:26", false],
+    // No destination takes IPv6.
+    ["only4", "203.0.113.5:6379", true],
+    ["only4", "[2001:db8::5]:6379", false],
   ])("%s for %s: %s", async (expected, dialled, asExpected) => {
     const command = asking(dialled, { expect: expected });
     const { err, status } = await world.end(false, command);
     expect(status).toBe(asExpected ? ExitStatus.done : ExitStatus.failed);
     if (asExpected) expect(err).toBe("");
-    else expect(err).toMatch(/^ilm: expected \S+, got (?:no mapping|\S+ -> .*)\n$/);
+    else expect(err).toMatch(/^ilm: expected \S+, got (?:no mapping|\S+: .*|\S+ -> .*)\n$/);
     expect(await world.json("explain", command)).toMatchObject({ expected, asExpected });
   });
 
@@ -148,6 +168,37 @@ describe("what is expected", () => {
     expect(err).toBe(
       "ilm: expected wbe, got https -> 127.0.1.10:443 (web) (there is no mapping or service named wbe)\n",
     );
+  });
+});
+
+describe("who is expected to get what nobody gets", () => {
+  test.each([
+    ["https", ["127.0.1.10:443"], true],
+    ["service:web", ["127.0.1.10:443"], true],
+    ["https", ["127.0.1.99:80"], false],
+    ["service:web", ["127.0.1.99:80"], false],
+    // A socket on the dialled address keeps it, and is not of the mapping.
+    ["https", ["203.0.113.5:443"], false],
+    ["none", ["127.0.1.99:80"], false],
+  ])("is %s while only %s listens: %s", async (expected, listening, asExpected) => {
+    const command = asking("203.0.113.5:443", { ...client, listening, expect: expected });
+    const { status } = await world.end(false, command);
+    expect(status).toBe(asExpected ? ExitStatus.done : ExitStatus.failed);
+  });
+
+  test("is nobody where a mapping of miss: reject rejects it", async () => {
+    const options = { from: "192.0.2.9:5555", listening: ["127.0.1.99:80"], expect: "office" };
+    const { status, err } = await world.end(false, asking("203.0.113.5:443", options));
+    expect(err).toBe("ilm: expected office, got office: rejected\n");
+    expect(status).toBe(ExitStatus.failed);
+  });
+
+  test.each([
+    ["mapping:web2", "mapping"],
+    ["service:https", "service"],
+  ])("is said not to exist: %s", async (expected, what) => {
+    const { err } = await world.end(false, asking("203.0.113.5:443", { expect: expected }));
+    expect(err).toContain(`(there is no ${what} named ${expected.split(":")[1]})`);
   });
 });
 

@@ -54,8 +54,13 @@ describe("a table", () => {
     ];
     const wide = cells.map((_, index) => ({ heading: `C${index}`, shrink: true }));
     const whole = [
-      ...["resolver-for-the-customers-of-the-north", "[2001:db8:77::1]:53,", "fd5e:ed00::10"],
-      ...["weight 3)", "(pid 30860)", "14 min", "8000-8100"],
+      "resolver-for-the-customers-of-the-north",
+      "[2001:db8:77::1]:53,",
+      "fd5e:ed00::10",
+      "weight 3)",
+      "(pid 30860)",
+      "14 min",
+      "8000-8100",
     ];
     for (let width = 1; width < 140; width++) {
       const text = renderTable(wide, [cells], { width });
