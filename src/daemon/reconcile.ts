@@ -235,6 +235,8 @@ export class Reconciler {
       if (error === null || this.#unloaded || performance.now() < this.#retryAt) return;
       const began = performance.now();
       try {
+        // What a rollback turned away comes back only when it changes, or when a user asks for it.
+        if ((await this.#held()) !== null) return;
         await this.#loadAndPut({ kind: "file", author: this.#self, isQuiet: true });
         this.#options.log.log("info", "the configuration that was refused is active now");
         this.#reload = { ...this.#reload, last: noError(), done: this.#reload.done + 1 };
@@ -556,7 +558,10 @@ export class Reconciler {
       "warning",
       describeRollback(target.entry.number, noted.held.length === 0 ? [] : sources),
     );
-    this.#followInstead({ paths: sources, mappings: givenIn(target.rules) });
+    const source = { paths: sources, mappings: givenIn(target.rules) };
+    // A file that was refused and is followed still is refused still.
+    if (areSameSources(sources, this.#source.paths)) this.#follow(source);
+    else this.#followInstead(source);
     return { ...result, steps };
   }
 

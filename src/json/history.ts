@@ -43,7 +43,7 @@ const change = {
   ),
   author: field(
     author,
-    "Who made it: the process that ran the command, also when the daemon made the change for it. For `unconfirmed` and `found`: who recorded it.",
+    "Who made it: the process that ran the command, also when the daemon made the change for it. For `unconfirmed`, `ended` and `found`: who recorded it.",
   ),
   sources: field(list(text), "The paths that the rules after it were read from."),
   generation: field(

@@ -5,6 +5,7 @@ import { configurationError, IlmError, type Problem } from "../errors.js";
 import { hasEnded, mappingKey, type Mapping } from "../model/mapping.js";
 import { type ActiveRules, type FilePart, noActiveRules } from "../model/rules.js";
 import { joinMappings, toLazy } from "../model/mappings.js";
+import { changedFields } from "./diff.js";
 import { type DrainChange, drainedAfter } from "./drained.js";
 import type { Piece } from "../model/revision.js";
 import { fileArguments } from "../model/sources.js";
@@ -107,9 +108,7 @@ export function rulesAfter(current: ActiveRules | null, change: RulesChange): Ac
   switch (change.kind) {
     case "apply": {
       const { sources, file } = change;
-      const next: ActiveRules = { ...rules, sources, file };
-      refuseTwice(next);
-      return next;
+      return withoutTwins({ ...rules, sources, file });
     }
     case "add":
       return afterAdd(rules, change.mappings, change.replace);
@@ -127,8 +126,21 @@ export function rulesAfter(current: ActiveRules | null, change: RulesChange): Ac
 function afterAdd(rules: ActiveRules, added: readonly Mapping[], replace: boolean): ActiveRules {
   const runtime = new Map(rules.runtime.map((mapping) => [mappingKey(mapping), mapping]));
   const problems: Problem[] = [];
+  const given = new Map<string, Mapping>();
   for (const mapping of added) {
     const key = mappingKey(mapping);
+    const twin = given.get(key);
+    if (twin !== undefined && !sameMapping(twin, mapping)) {
+      problems.push({
+        severity: "error",
+        ...mapping.origin,
+        path: "",
+        message: `the mapping ${mapping.name} (${mapping.protocol}) is given twice`,
+        hint: "give it once; one mapping may lead to several destinations, separated by commas",
+      });
+      continue;
+    }
+    given.set(key, mapping);
     const before = runtime.get(key);
     if (before !== undefined && !replace && !sameMapping(before, mapping)) {
       problems.push({
@@ -152,10 +164,9 @@ export function withoutEnded(rules: ActiveRules, now: number): ActiveRules {
   return runtime.length === rules.runtime.length ? rules : { ...rules, runtime };
 }
 
-/** Reports whether two mappings are equal in everything but where they were written. */
+/** Reports whether two mappings of one name are equal in everything but where they were written. */
 function sameMapping(left: Mapping, right: Mapping): boolean {
-  const place = { file: "", line: 0, column: 0 };
-  return JSON.stringify({ ...left, origin: place }) === JSON.stringify({ ...right, origin: place });
+  return changedFields(left, right).length === 0;
 }
 
 function afterRemove(rules: ActiveRules, names: readonly string[]): ActiveRules {
@@ -194,26 +205,29 @@ function notRemovable(rules: ActiveRules, name: string): IlmError {
 }
 
 /**
- * Refuses names that run-time mappings and the file share: counters and `remove` go by name and
- * protocol.
+ * Lets the file have a run-time mapping that it has exactly so, and refuses other names that both
+ * share: counters and `remove` go by name and protocol.
  */
-function refuseTwice(rules: ActiveRules): void {
-  if (rules.runtime.length === 0) return;
+function withoutTwins(rules: ActiveRules): ActiveRules {
+  if (rules.runtime.length === 0) return rules;
   const keys = new Set(rules.runtime.map(mappingKey));
   const { mappings } = rules.file.read();
   const seen = toLazy(mappings).indexesOf(keys);
   const problems: Problem[] = [];
+  const runtime: Mapping[] = [];
   for (const mapping of rules.runtime) {
     const other = mappings.at(seen.get(mappingKey(mapping)) ?? Infinity);
-    if (other === undefined) continue;
+    if (other === undefined) runtime.push(mapping);
+    if (other === undefined || sameMapping(mapping, other)) continue;
     const { file, line } = other.origin;
     problems.push({
       severity: "error",
       ...mapping.origin,
       path: "",
-      message: `the mapping ${mapping.name} (${mapping.protocol}) added at run time has the name of one at ${file}:${line}`,
+      message: `the mapping ${mapping.name} (${mapping.protocol}) added at run time has the name of one at ${file}:${line}, and is another`,
       hint: `"ilm remove ${mapping.name}" takes the one added at run time away`,
     });
   }
   if (problems.length > 0) throw configurationError(problems);
+  return runtime.length === rules.runtime.length ? rules : { ...rules, runtime };
 }

@@ -567,6 +567,12 @@ describe("what is drained, and mappings for a time", () => {
       (await story())[0]?.startsWith("ended") === true ? true : null,
     );
     expect((await server.ilmDone(["status"])).stdout).toContain("rolled back to change 1");
+    // An end is no change to take back: the last one by a person is.
+    expect((await server.ilmDone(["history"])).stdout).toMatch(
+      /^7 .* the time of tcp:7100 was over \(active\)\n    by itself; recorded by root/,
+    );
+    const back = await server.ilmDone(["rollback", "--dry-run"]);
+    expect(back.stdout).toMatch(/^to change 5, /);
     await run.stop("SIGTERM");
     const next = await server.startRun(["-f", file]);
     await answersBy("app", 7000);
@@ -616,6 +622,13 @@ describe("a refused file", () => {
       (await server.ilm(["status"])).text.includes("was refused in its current form") ? true : null,
     );
     await answersBy("second", 7100);
+    // What a rollback takes back says nothing about the file.
+    await server.ilmDone(["add", "tcp:7200=127.0.1.11:6000"]);
+    await server.ilmDone(["rollback"]);
+    const stays = await server.ilm(["status", "--check"]);
+    expect(stays.status).toBe(1);
+    expect(stays.text).toContain("was refused in its current form");
+    expect((await server.ilmDone(["metrics"])).stdout).toMatch(/^ilm_last_reload_failed 1$/m);
     await server.ilmDone(["remove", "tcp:7100"]);
     await answersBy("app", 7100);
     expect((await server.ilmDone(["status"])).text).not.toContain("refused");

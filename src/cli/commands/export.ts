@@ -68,7 +68,7 @@ export async function exportRules(context: Context, options: ExportOptions): Pro
     }
     if (runtime.length > 0 && !fileOnly && !runtimeOnly) {
       context.note(
-        `note: it has ${count(runtime.length, "mapping")} that \`ilm add\` added, as the file's: before you apply it here, remove them (\`ilm remove\`), or leave them out (--file-only)\n`,
+        `note: it has ${count(runtime.length, "mapping")} that \`ilm add\` added: applied here, they become the file's (--file-only leaves them out)\n`,
       );
     }
   });

@@ -9,7 +9,7 @@ import { formatDrained } from "../../model/drained.js";
 import { noActiveRules, readRules } from "../../model/rules.js";
 import { listSources } from "../../model/sources.js";
 import { describeChange } from "../../words/change.js";
-import { count, indent, printable } from "../../words/text.js";
+import { count, indent, namesShown, printable } from "../../words/text.js";
 import {
   describeDifference,
   differenceOf,
@@ -34,6 +34,11 @@ export async function history(
   const limit =
     options.limit === undefined ? SHOWN : parseLimit(options.limit, "--limit", "changes");
   const wanted = number === undefined ? null : parseChange(number);
+  if (wanted !== null && options.limit !== undefined) {
+    throw new IlmError("USAGE", "--limit is for the list of changes, and a number shows one", {
+      remedy: "`ilm history --limit 5` lists the last five; `ilm history 3` shows change 3 whole.",
+    });
+  }
   await withDataPlane(context, async (dataPlane) => {
     if (wanted === null) await showAll(context, dataPlane, limit);
     else await showOne(context, dataPlane, wanted);
@@ -113,7 +118,7 @@ function formatTime(time: string): string {
 function describe(change: ChangeJson, colours: Colours): string {
   const { number, time, cause, to, generation, difference, mappings, off, active, kept } = change;
   const { sources, drained, until } = change;
-  const what = describeCause(cause) + (to === null ? "" : ` to ${to}`);
+  const what = describeCause(change) + (to === null ? "" : ` to ${to}`);
   const states = [
     ...(active ? [colours.green("active")] : []),
     ...(off ? [colours.yellow("off")] : []),
@@ -122,7 +127,7 @@ function describe(change: ChangeJson, colours: Colours): string {
   const marks = states.length === 0 ? "" : ` (${states.join(", ")})`;
   const when = formatTime(time);
   const lines = [
-    `${cause === "unconfirmed" ? "recorded " : ""}by ${describeAuthor(change.author)}`,
+    `${isOfItself(cause) ? "by itself; recorded " : ""}by ${describeAuthor(change.author)}`,
     generation === null
       ? "nothing is active after it"
       : `generation ${generation}: ${describeChange(mappings, difference)}`,
@@ -133,14 +138,19 @@ function describe(change: ChangeJson, colours: Colours): string {
   return `${colours.bold(String(number))}  ${when}  ${what}${marks}\n${indent(`${lines.join("\n")}\n`, 4)}`;
 }
 
-function describeCause(cause: ChangeJson["cause"]): string {
+/** Reports whether nobody made a change: its time was over. */
+function isOfItself(cause: ChangeJson["cause"]): boolean {
+  return cause === "unconfirmed" || cause === "ended";
+}
+
+function describeCause({ cause, difference }: ChangeJson): string {
   switch (cause) {
     case "file":
       return "the file changed";
     case "start":
       return "the daemon started";
     case "ended":
-      return "the time of mappings was over";
+      return `the time of ${namesShown(difference?.removed.names ?? [], 5)} was over`;
     case "found":
       return "found active";
     case "back":

@@ -72,17 +72,35 @@ function numberBefore(store: HistoryStore, active: Snapshot | null): number {
   let current = active === null ? last : (entryOf(store, active) ?? undefined);
   // What is active came after all of the history: the last entry is what was before.
   if (current === undefined && last !== undefined) return last.number;
-  // That a change was kept is no change.
-  while (current?.cause === "confirm" && current.before !== null) {
+  let hasEnded = false;
+  // That a change was kept is no change, and neither is the end of what was added for a time.
+  while (current !== undefined && isNoChange(current) && current.before !== null) {
+    hasEnded ||= current.cause === "ended";
     current = store.entry(current.before) ?? undefined;
   }
   if (current?.cause === "back" || current?.cause === "unconfirmed") {
     if (active === null) return current.number;
     throw wentBack(current.time);
   }
-  const before = current?.before ?? null;
+  const number = current?.before ?? null;
+  const before = hasEnded ? beforeEnded(store, number, active) : number;
   if (before !== null) return before;
   throw nothing("before the last change, nothing was active");
+}
+
+/** Passes over changes that did nothing but add what has ended since. */
+function beforeEnded(
+  store: HistoryStore,
+  number: number | null,
+  active: Snapshot | null,
+): number | null {
+  const entry = number === null ? null : store.entry(number);
+  const isSame = entry?.digest === active?.digest && entry?.off === active?.off;
+  return entry === null || !isSame ? number : beforeEnded(store, entry.before, active);
+}
+
+function isNoChange({ cause }: Entry): boolean {
+  return cause === "confirm" || cause === "ended";
 }
 
 /** Returns the error for whoever takes back what has gone back already. */

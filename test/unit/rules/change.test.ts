@@ -37,12 +37,27 @@ describe("apply", () => {
         kind: "apply",
         sources: [],
         given: [],
-        file: inMemory(ruleSet(blog)),
+        file: inMemory(ruleSet(other)),
       }),
     );
     expect(error.code).toBe("CONFIGURATION");
     expect(error.problems[0]?.message).toContain("rules.yaml:3");
     expect(error.problems[0]?.hint).toContain("ilm remove tcp:81");
+  });
+
+  test("a mapping added at run time becomes the file's when the file has it exactly so", () => {
+    const added = { ...blog, origin: { file: "<runtime>", line: 0, column: 0 } };
+    const kept = mapping("tcp:83", { ports: [{ first: 83, last: 83 }] });
+    const file = inMemory(ruleSet(blog));
+    const change = { kind: "apply", sources: [], given: [], file } as const;
+    expect(rulesAfter(rules(ruleSet(), [added, kept]), change).runtime).toEqual([kept]);
+  });
+
+  test("a mapping for a time is no twin of one that the file has for good", () => {
+    const file = inMemory(ruleSet(blog));
+    const change = { kind: "apply", sources: [], given: [], file } as const;
+    const before = rules(ruleSet(), [{ ...blog, until: 1000 }]);
+    expect(refusal(() => rulesAfter(before, change)).code).toBe("CONFIGURATION");
   });
 });
 
@@ -72,6 +87,22 @@ describe("add", () => {
     expect(error.problems[0]?.hint).toContain("--replace");
     const after = rulesAfter(before, { kind: "add", mappings: [other], replace: true });
     expect(after.runtime).toEqual([other]);
+  });
+
+  test.each([true, false])(
+    "two of one name are refused as given twice, whether they replace others: %s",
+    (replace) => {
+      const change = { kind: "add", mappings: [blog, other], replace } as const;
+      const error = refusal(() => rulesAfter(rules(ruleSet(web)), change));
+      expect(error.problems.map(({ message }) => message)).toEqual([
+        "the mapping tcp:81 (tcp) is given twice",
+      ]);
+    },
+  );
+
+  test("the same mapping given twice is one", () => {
+    const change = { kind: "add", mappings: [blog, blog], replace: false } as const;
+    expect(rulesAfter(rules(ruleSet(web)), change).runtime).toEqual([blog]);
   });
 
   test("the same name for the other protocol is another mapping", () => {
