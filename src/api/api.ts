@@ -1,5 +1,5 @@
 /** What travels over the daemon's socket: paths, bodies, and the decoders of both sides. */
-import type { ChangeSummary, NamedMappings } from "../rules/summary.js";
+import type { ChangeSummary, DrainedBy, NamedMappings } from "../rules/summary.js";
 import { errorCatalogue, type ErrorCode, type Problem } from "../errors.js";
 import {
   type AddChange,
@@ -38,7 +38,7 @@ import type { DestinationJson, MappingJson } from "../json/mapping.js";
 import type { RatesJson } from "../json/mappings.js";
 import type { StatusJson } from "../json/status.js";
 import type { Counters } from "../model/decision.js";
-import { handovers, mptcpModes, type Service } from "../model/mapping.js";
+import { handovers, mptcpModes, protocols, type Service } from "../model/mapping.js";
 
 /** The maximum size of a request body in bytes. A million mappings as JSON take about 250 MB. */
 export const applyBodyLimit = 384 * 1024 * 1024;
@@ -343,15 +343,25 @@ export function reply<T>(result: Decode<T>): Decode<Reply<T>> {
       : { ok: false, error: failure(value, path).error };
 }
 
-const namedMappings: Decode<NamedMappings> = object({
-  count: integer(0, MAPPINGS_MAX),
-  names: list(text(65536)),
-});
-const changeSummary: Decode<ChangeSummary> = object({
-  added: namedMappings,
-  removed: namedMappings,
-  changed: namedMappings,
-});
+const namedMappings: Decode<NamedMappings> = answer(
+  {
+    count: integer(0, MAPPINGS_MAX),
+    names: list(text(65536)),
+    protocols: list(oneOf(...protocols)),
+  },
+  { protocols: [] },
+);
+const drainedBy: Decode<DrainedBy> = answer({ destination: text(65536), mappings: namedMappings });
+const changeSummary: Decode<ChangeSummary> = answer(
+  {
+    added: namedMappings,
+    removed: namedMappings,
+    changed: namedMappings,
+    drained: list(drainedBy),
+    undrained: list(drainedBy),
+  },
+  { drained: [], undrained: [] },
+);
 
 const pending: Decode<PendingChange> = answer({
   until: text(64),

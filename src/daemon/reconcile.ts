@@ -6,7 +6,7 @@
 import { setImmediate as immediate } from "node:timers/promises";
 import { activeIfReadable, rulesToRemove } from "../control/active.js";
 import { formatProblem, IlmError } from "../errors.js";
-import type { ChangeSummary, NamedMappings } from "../rules/summary.js";
+import { type ChangeSummary, noDifference } from "../rules/summary.js";
 import type { ApplyOptions, DataPlane, Active } from "../dataplane/types.js";
 import {
   type ActiveRules,
@@ -318,10 +318,10 @@ export class Reconciler {
   #tellBack(difference: ChangeSummary | null): void {
     const active = activeIfReadable(this.#options.dataPlane);
     if (active === null) return;
-    const { added, removed, changed } = difference ?? noDifference;
     const { generation, rules } = active;
     const mappings = countMappings(rules);
-    this.#options.tell({ event: "changed", generation, mappings, added, removed, changed });
+    const told = difference ?? noDifference;
+    this.#options.tell({ event: "changed", generation, mappings, ...told });
   }
 
   #decide(confirmed: boolean): void {
@@ -690,8 +690,7 @@ export class Reconciler {
       this.#wasLarge = Math.max(replaced, mappings) >= LARGE_MAPPINGS;
     }
     if (changed) {
-      const { added, removed, changed: altered } = result.difference ?? noDifference;
-      tell({ event: "changed", generation, mappings, added, removed, changed: altered });
+      tell({ event: "changed", generation, mappings, ...(result.difference ?? noDifference) });
     } else {
       log.log("info", `generation ${generation} stays active: nothing to change`, {
         generation,
@@ -812,10 +811,6 @@ export class Reconciler {
     );
   }
 }
-
-const none: NamedMappings = { count: 0, names: [] };
-/** What a change did that changed no mapping, but something else. */
-const noDifference: ChangeSummary = { added: none, removed: none, changed: none };
 
 /** What timers can wait at most (32 bits of milliseconds, with a sign). */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;

@@ -1,5 +1,5 @@
 /** What the commands that change something print with `--json`. */
-import { pending, problem, timing, warning } from "./common.js";
+import { pending, problem, protocol, timing, warning } from "./common.js";
 import { mapping } from "./mapping.js";
 import {
   boolean,
@@ -18,9 +18,27 @@ export const named = object(
   {
     count: field(integer, "How many there are."),
     names: field(list(text), "Their names, at most the first 100."),
+    protocols: field(
+      list(protocol),
+      "The protocol of each that is named; empty in changes that an earlier version recorded.",
+    ),
   },
   "names",
 );
+
+const drainedBy = object(
+  {
+    destination: field(text, "The destination, as `ilm drain` takes it."),
+    mappings: field(named, "The mappings that lead there."),
+  },
+  "drained by a change",
+);
+
+/** What a change did beside the mappings, for a change and for its event. */
+export const drains = {
+  drained: field(list(drainedBy), "Destinations that get nobody new since then."),
+  undrained: field(list(drainedBy), "Destinations that get new connections again."),
+} as const satisfies Fields;
 
 const by = field(
   oneOf("daemon", "command"),
@@ -38,6 +56,7 @@ const difference = field(
         added: field(named, "Mappings that are new."),
         removed: field(named, "Mappings that are gone."),
         changed: field(named, "Mappings that are not as they were."),
+        ...drains,
       },
       "difference",
     ),

@@ -1,5 +1,5 @@
 /** What `GET /v1/events` of the API sends, one object on a line. */
-import { named } from "./change.js";
+import { drains, named } from "./change.js";
 import { errorBody } from "./common.js";
 import { health, turns } from "./health.js";
 import { refusal } from "./run.js";
@@ -28,6 +28,7 @@ export const eventShapes = {
     added: field(named, "Mappings that are new."),
     removed: field(named, "Mappings that are gone."),
     changed: field(named, "Mappings that are not as they were."),
+    ...drains,
   }),
   switched: object({
     event: field(oneOf("switched"), "`ilm off` or `ilm on`."),

@@ -1,6 +1,6 @@
 /** What `ilm history` and `ilm rollback` print with `--json`. */
 import { causes } from "../model/causes.js";
-import { named, performed } from "./change.js";
+import { drains, named, performed } from "./change.js";
 import { timing } from "./common.js";
 import { difference } from "./diff.js";
 import {
@@ -65,6 +65,7 @@ const change = {
           added: field(named, "Mappings that were new."),
           removed: field(named, "Mappings that went."),
           changed: field(named, "Mappings that became different."),
+          ...drains,
         },
         "difference",
       ),

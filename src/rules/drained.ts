@@ -62,6 +62,22 @@ export class DrainedPlaces {
   }
 }
 
+/** Returns a function that reports whether a mapping leads to what is named. */
+export function leadsTo(
+  one: Drained,
+  services: readonly Service[],
+): (protocol: Protocol, ports: readonly PortRange[], to: readonly Destination[]) => boolean {
+  const place = new DrainedPlaces([one], services);
+  const { port: own } = one;
+  return (protocol, ports, to) =>
+    to.some(({ address, port }) =>
+      port !== "same"
+        ? place.has(protocol, address, port)
+        : place.has(protocol, address, 0) ||
+          (own !== null && portsContain(ports, own) && place.has(protocol, address, own)),
+    );
+}
+
 /** The result of draining, or of ending that. */
 export interface DrainChange {
   readonly kind: "drain" | "undrain";

@@ -7,6 +7,14 @@ import { count as counted, printable } from "./text.js";
 interface Named {
   readonly count: number;
   readonly names: readonly string[];
+  /** The protocol of each name; empty where it is not known. */
+  readonly protocols: readonly string[];
+}
+
+/** A destination, and the mappings that lead there. */
+interface DrainedBy {
+  readonly destination: string;
+  readonly mappings: Named;
 }
 
 /** What came, what went, and what is not as it was. */
@@ -14,48 +22,108 @@ interface Summary {
   readonly added: Named;
   readonly removed: Named;
   readonly changed: Named;
+  readonly drained: readonly DrainedBy[];
+  readonly undrained: readonly DrainedBy[];
 }
 
 /** The number of names shown of each kind, in a list and in a line of the log. */
 const LISTED = 10;
 const LOGGED = 5;
 
-/** Formats how many mappings were added, removed and changed: `+1 -2 ~3`. */
-export function describeCounts({ added, removed, changed }: Summary): string {
+/**
+ * Formats how many mappings there are, and how many were added, removed and changed: `3 mappings,
+ * +1 -2 ~3`. What only drains says nothing of mappings.
+ */
+export function describeCounts(mappings: number, summary: Summary | null): string {
+  const all = counted(mappings, "mapping");
+  const counts = summary === null ? "" : countsOf(summary);
+  return counts === "" ? all : `${all}, ${counts}`;
+}
+
+/** Formats how many mappings were added, removed and changed; empty for what only drains. */
+export function countsOf({ added, removed, changed, drained, undrained }: Summary): string {
+  const mappings = added.count + removed.count + changed.count;
+  if (mappings === 0 && drained.length + undrained.length > 0) return "";
   return `+${added.count} -${removed.count} ~${changed.count}`;
 }
 
 /**
- * Lists the names that were added, removed and changed, one on a line. Returns nothing for the
- * first mappings of all, of which there are `mappings` now.
+ * Lists the names that were added, removed and changed, one on a line, and what was drained.
+ * Returns no names for the first mappings of all, of which there are `mappings` now.
  */
 export function listNames(summary: Summary, mappings: number): string {
   const { added, removed, changed } = summary;
-  if (added.count === mappings && removed.count === 0 && changed.count === 0) return "";
-  const lines = (sign: string, { count: all, names }: Named): string[] => [
-    ...names.slice(0, LISTED).map((name) => `  ${sign} ${printable(name)}`),
-    ...(all > LISTED ? [`  ${sign} and ${formatCount(all - LISTED)} more`] : []),
+  const isFirst = added.count === mappings && removed.count + changed.count === 0;
+  const lines = (sign: string, { shown, rest }: Shown, what: string): string[] => [
+    ...shown.map((name) => `${sign} ${name}`),
+    ...(rest > 0 ? [`and ${rest} more ${what}`] : []),
   ];
-  const all = [...lines("+", added), ...lines("-", removed), ...lines("~", changed)];
-  return all.map((line) => `${line}\n`).join("");
+  const names = [
+    ...lines("+", firstOf(added, LISTED), "that are new"),
+    ...lines("-", firstOf(removed, LISTED), "that are gone"),
+    ...lines("~", firstOf(changed, LISTED), "that are not as they were"),
+  ];
+  const all = [...(isFirst ? [] : names), ...describeDrains(summary)];
+  return all.map((line) => `  ${line}\n`).join("");
 }
 
 /** Describes a change in one line: `3 mappings, +1 -2 ~0: + web, - blog, - mail`. */
 export function describeChange(mappings: number, summary: Summary | null): string {
-  const all = counted(mappings, "mapping");
-  if (summary === null) return all;
+  const counts = describeCounts(mappings, summary);
+  if (summary === null) return counts;
   const { added, removed, changed } = summary;
-  const names = (sign: string, { count: number, names: known }: Named): string[] => {
-    const shown = [...new Set(known)].slice(0, LOGGED).map((name) => `${sign} ${printable(name)}`);
-    return number > LOGGED ? [...shown, `${sign} and ${formatCount(number - LOGGED)} more`] : shown;
-  };
-  const named = [...names("+", added), ...names("-", removed), ...names("~", changed)];
-  return `${all}, ${describeCounts(summary)}${named.length > 0 ? `: ${named.join(", ")}` : ""}`;
+  const names = (sign: string, { shown, rest }: Shown): string[] =>
+    shown.map((name, index) => {
+      const isLast = index === shown.length - 1;
+      return `${sign} ${name}${isLast && rest > 0 ? ` and ${rest} more` : ""}`;
+    });
+  const said = [
+    ...names("+", firstOf(added, LOGGED)),
+    ...names("-", firstOf(removed, LOGGED)),
+    ...names("~", firstOf(changed, LOGGED)),
+    ...describeDrains(summary),
+  ];
+  return `${counts}${said.length > 0 ? `: ${said.join(", ")}` : ""}`;
 }
 
-/** Formats a number with its thousands apart: `4,995`. */
-function formatCount(number: number): string {
-  return number.toLocaleString("en-US");
+/** Says which destinations get nobody new, and which do again, with the mappings' names. */
+function describeDrains({ drained, undrained }: Summary): string[] {
+  const said = (list: readonly DrainedBy[], what: string): string[] =>
+    list.map(({ destination, mappings }) => {
+      return `${printable(destination)} ${what}${describeLeading(mappings)}`;
+    });
+  return [...said(undrained, DRAIN_WORDS.undrain), ...said(drained, DRAIN_WORDS.drain)];
+}
+
+/** What it means to be drained from now on, and not any more. */
+export const DRAIN_WORDS = {
+  drain: "gets nobody new",
+  undrain: "gets new connections again",
+} as const;
+
+/** Names the mappings that lead to a destination, to follow what is said of it: ` (web, blog)`. */
+export function describeLeading(mappings: Named): string {
+  const { shown, rest } = firstOf(mappings, LOGGED);
+  if (shown.length === 0) return "";
+  return ` (${shown.join(", ")}${rest > 0 ? ` and ${rest} more` : ""})`;
+}
+
+interface Shown {
+  readonly shown: readonly string[];
+  readonly rest: number;
+}
+
+/**
+ * Returns the first names, with the protocol where a name is there twice. One that would be left
+ * out alone is shown, too.
+ */
+function firstOf({ count: all, names, protocols }: Named, most: number): Shown {
+  const shown = names.slice(0, all === most + 1 ? all : most).map((name, index) => {
+    const protocol = protocols[index];
+    const isTwice = names.indexOf(name) !== names.lastIndexOf(name);
+    return isTwice && protocol !== undefined ? `${printable(name)} ${protocol}` : printable(name);
+  });
+  return { shown, rest: all - shown.length };
 }
 
 /** Says that an earlier version's state was taken over. `format` is its state format. */

@@ -145,7 +145,7 @@ export function describePerformed(performed: Performed): string {
   } = performed;
   const lines = [
     changed
-      ? `generation ${generation ?? 0} is active: ${count(mappings, "mapping")}${difference === null ? "" : `, ${describeCounts(difference)}`}${by === "daemon" ? ", activated by the daemon" : ""}`
+      ? `generation ${generation ?? 0} is active: ${describeCounts(mappings, difference)}${by === "daemon" ? ", activated by the daemon" : ""}`
       : `unchanged: generation ${generation ?? 0} is active with ${count(mappings, "mapping")}`,
     ...(pending === null ? [] : [`it ${describePending(pending)}`]),
     ...(takenOverFormat === null ? [] : [describeTakenOver(takenOverFormat)]),

@@ -17,6 +17,7 @@ import { beginStep, recordSteps, stepTimes, tellWait } from "../../progress.js";
 import { print, type Context } from "../shell/context.js";
 import { DrainedPlaces } from "../../rules/drained.js";
 import { liveAt, liveOf } from "../../rules/live.js";
+import { DRAIN_WORDS, describeLeading } from "../../words/change.js";
 import { count } from "../../words/text.js";
 import { parseSeconds } from "../shell/seconds.js";
 import { describeTiming, type TimingOptions } from "../shell/timing.js";
@@ -102,13 +103,14 @@ export async function changeDrained(
       ? published<DrainedUntilJson>()({ ...json, left })
       : published<DrainedJson>()(json);
   await print(context, shown, () => {
-    const lines = drained
-      .map(formatDrained)
-      .map((destination) =>
-        kind === "drain"
-          ? `${destination} gets nobody new; \`ilm undrain ${destination}\` ends that\n`
-          : `${destination} gets new connections again\n`,
-      );
+    const { difference } = performed;
+    const known = kind === "drain" ? difference?.drained : difference?.undrained;
+    const lines = drained.map(formatDrained).map((destination) => {
+      const found = known?.find((one) => one.destination === destination);
+      const leading = found === undefined ? "" : describeLeading(found.mappings);
+      const ends = kind === "drain" ? `; \`ilm undrain ${destination}\` ends that` : "";
+      return `${destination} ${DRAIN_WORDS[kind]}${leading}${ends}\n`;
+    });
     return (
       lines.join("") +
       describePerformed(performed) +

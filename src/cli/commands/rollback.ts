@@ -2,17 +2,10 @@
 import type { Performed } from "../../control/perform.js";
 import type { RolledBackJson } from "../../json/history.js";
 import type { DryRunJson } from "../../json/diff.js";
-import type { DataPlane } from "../../dataplane/types.js";
-import { formatDrained } from "../../model/drained.js";
 import { published } from "../../json/published.js";
 import { noActiveRules, readRules } from "../../model/rules.js";
 import { recordSteps, stepTimes } from "../../progress.js";
-import {
-  describeDifference,
-  differenceOf,
-  differenceShape,
-  drainLines,
-} from "../render/difference.js";
+import { describeDifference, differenceOf, differenceShape } from "../render/difference.js";
 import type { RollbackChange } from "../../rules/change.js";
 import { print, type Context } from "../shell/context.js";
 import type { DryRunOptions } from "../shell/dry-run.js";
@@ -58,19 +51,10 @@ export async function rollback(
     // Another change may be made meanwhile: what is meant is this one.
     const to = back === undefined ? findTarget(dataPlane, wanted).entry.number : back;
     const change = back === undefined ? rollbackTo(to) : ({ kind: "back" } as const);
-    const before = drainedIn(dataPlane);
-    const performed = await context.reach.performChange(dataPlane, change, wait);
-    const after = drainedIn(dataPlane);
-    const drained = after.filter((one) => !before.includes(one));
-    const undrained = before.filter((one) => !after.includes(one));
-    await report(performed, to, drainLines({ drained, undrained }, context.colours));
+    await report(await context.reach.performChange(dataPlane, change, wait), to);
   });
 
-  async function report(
-    performed: Performed,
-    to: number | null,
-    drains: readonly string[],
-  ): Promise<void> {
+  async function report(performed: Performed, to: number | null): Promise<void> {
     const timing = stepTimes();
     await print(
       context,
@@ -79,14 +63,9 @@ export async function rollback(
         `rolled back to ${to === null ? "no rules" : `change ${to}`}\n` +
         describePerformed(performed) +
         describeNames(performed) +
-        drains.map((line) => `  ${line}\n`).join("") +
         describeTiming(options, timing),
     );
   }
-}
-
-function drainedIn(dataPlane: DataPlane): readonly string[] {
-  return (dataPlane.active()?.rules.drained ?? []).map(formatDrained);
 }
 
 function rollbackTo(to: number | null): RollbackChange {

@@ -5,7 +5,7 @@ import type { UnloadedJson } from "../../json/change.js";
 import { published } from "../../json/published.js";
 import { describeTiming, type TimingOptions } from "../shell/timing.js";
 import { waitSeconds, type WaitOptions } from "../shell/wait.js";
-import { describeCounts, listNames } from "../../words/change.js";
+import { countsOf, listNames } from "../../words/change.js";
 import { withDataPlane } from "../shell/with-data-plane.js";
 
 export async function unload(
@@ -22,7 +22,7 @@ export async function unload(
   const timing = stepTimes();
   const json = published<UnloadedJson>()({ unloaded: changed, difference, by, timing });
   await print(context, json, () => {
-    const counts = difference === null ? "" : `, ${describeCounts(difference)}`;
+    const counts = difference === null ? "" : `, ${countsOf(difference)}`;
     const done = `unloaded${by === "daemon" ? "; the daemon ended with it" : ""}${counts}\n`;
     const names = difference === null ? "" : listNames(difference, 0);
     return (changed ? done + names : "nothing was loaded\n") + describeTiming(options, timing);

@@ -7,6 +7,7 @@ import { configurationError } from "../../errors.js";
 import type { Mapping } from "../../model/mapping.js";
 import type { Rules } from "../../model/rules.js";
 import { formatPorts } from "../../model/ports.js";
+import { DRAIN_WORDS } from "../../words/change.js";
 import { count } from "../../words/text.js";
 import type { Colours } from "../shell/context.js";
 import { describeDestinations, describeMapping, describeService } from "./mapping.js";
@@ -231,7 +232,7 @@ function renderDiff(difference: RuleDiff, colours: Colours): string {
 }
 
 /** Says which destinations are drained from now on, and which are no more. */
-export function drainLines(
+function drainLines(
   {
     drained,
     undrained,
@@ -239,7 +240,7 @@ export function drainLines(
   colours: Colours,
 ): string[] {
   return [
-    ...undrained.map((one) => colours.yellow(`~ ${one} gets new connections again (undrain)`)),
-    ...drained.map((one) => colours.yellow(`~ ${one} gets nobody new (drain)`)),
+    ...undrained.map((one) => colours.yellow(`~ ${one} ${DRAIN_WORDS.undrain} (undrain)`)),
+    ...drained.map((one) => colours.yellow(`~ ${one} ${DRAIN_WORDS.drain} (drain)`)),
   ];
 }

@@ -11,6 +11,7 @@ import {
   removeRuntimeHistory,
   stateError,
 } from "../../kernel/state-folder.js";
+import { type ChangeSummary, type NamedMappings, noDifference } from "../../rules/summary.js";
 import { ENTRY_VERSION, type Entry } from "./entry.js";
 
 /** Which history it is: that of a network namespace, by its inode number and its cookie. */
@@ -123,7 +124,7 @@ export class HistoryStore {
 
   #read({ number, name }: Named): Entry | null {
     const text = this.#folder.readText(name);
-    const entry = text === undefined ? null : parse(text);
+    const entry = text === undefined ? null : completed(parse(text));
     return entry?.version === ENTRY_VERSION && entry.number === number ? entry : null;
   }
 
@@ -214,4 +215,17 @@ function parse(text: string): Entry | null {
     if (error instanceof SyntaxError) return null;
     throw error;
   }
+}
+
+/** Completes what an earlier version wrote of what a change did. */
+function completed(entry: Entry | null): Entry | null {
+  if (entry === null || !entry.difference) return entry;
+  const written: Partial<ChangeSummary> = entry.difference;
+  const whole = (named: Partial<NamedMappings> = {}): NamedMappings => ({
+    ...noDifference.added,
+    ...named,
+  });
+  const [added, removed] = [whole(written.added), whole(written.removed)];
+  const mappings = { added, removed, changed: whole(written.changed) };
+  return { ...entry, difference: { ...noDifference, ...written, ...mappings } };
 }

@@ -4,7 +4,7 @@
  */
 import type { Snapshot } from "../../dataplane/types.js";
 import { thisBoot } from "../../kernel/boot-time.js";
-import type { ChangeSummary } from "../../rules/summary.js";
+import { type ChangeSummary, inverseOf } from "../../rules/summary.js";
 import type { Entry, HeldText, Wait } from "./entry.js";
 import type { HistoryStore } from "./store.js";
 
@@ -28,15 +28,9 @@ export function wayBack(store: HistoryStore, entry: Entry, wait: Wait): WayBack 
   );
   return {
     target,
-    difference: inverseOf(change?.difference ?? null),
+    difference: change?.difference ? inverseOf(change.difference) : null,
     held: [...wait.held, ...still],
   };
-}
-
-function inverseOf(difference: ChangeSummary | null): ChangeSummary | null {
-  if (difference === null) return null;
-  const { added, removed, changed } = difference;
-  return { added: removed, removed: added, changed };
 }
 
 /** The end of a wait. */

@@ -18,7 +18,14 @@ import {
 } from "../../model/rules.js";
 import type { Revision } from "../../model/revision.js";
 import { beginStep } from "../../progress.js";
-import { type ChangeSummary, summaryOfNew, summarize, type Listed } from "../../rules/summary.js";
+import {
+  type ChangeSummary,
+  type Listed,
+  type MappingSummary,
+  summaryOfDrains,
+  summaryOfNew,
+  summarize,
+} from "../../rules/summary.js";
 import type { Description } from "../description.js";
 import type { Earlier } from "../earlier.js";
 import type { Missing, ApplyOptions, ApplyResult } from "../types.js";
@@ -667,8 +674,20 @@ function goneSince(before: Description, after: Description): Removed[] {
 /** Summarizes the change. `before` describes the previous rules, possibly an earlier version's. */
 function differenceOf(
   before: Pick<Description, "rules"> | Description | undefined,
-  { generation, description, endpoints }: Built,
+  built: Built,
 ): ChangeSummary {
+  const { rules } = built.description;
+  const drainedBefore = before?.rules.drained ?? [];
+  return {
+    ...differenceOfMappings(before, built),
+    ...summaryOfDrains(drainedBefore, rules.drained ?? [], () => readRules(rules)),
+  };
+}
+
+function differenceOfMappings(
+  before: Pick<Description, "rules"> | Description | undefined,
+  { generation, description, endpoints }: Built,
+): MappingSummary {
   const { rules } = description;
   const { cameFrom } = generation;
   if (before === undefined || cameFrom === undefined) return summaryOfNew(readRules(rules));

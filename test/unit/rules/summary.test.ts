@@ -2,12 +2,12 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { diffRules } from "../../../src/rules/diff.js";
-import { NAMED, summarize, summaryOfNew } from "../../../src/rules/summary.js";
+import { NAMED, summarize, summaryOfDrains, summaryOfNew } from "../../../src/rules/summary.js";
 import { placesBefore } from "../../../src/dataplane/observe/counting.js";
 import { type Mapping, mappingKey } from "../../../src/model/mapping.js";
 import { toColumns } from "../../../src/model/mapping-columns.js";
 import { allMappings } from "../../../src/model/rules.js";
-import { anyMapping, mapping } from "../daemon/fixtures.js";
+import { address, anyMapping, mapping } from "../daemon/fixtures.js";
 
 const anyList = fc.uniqueArray(
   fc.tuple(anyMapping, fc.nat(8)).map(([made, name]): Mapping => ({ ...made, name: `m${name}` })),
@@ -37,7 +37,8 @@ test("what was added, removed and changed, in columns and as objects, of the fil
       const { added, removed, changed } = diffRules(old, now);
       const named = (list: readonly Mapping[]) => {
         const names = list.map(({ name }) => name);
-        return { count: names.length, names };
+        const protocols = list.map(({ protocol }) => protocol);
+        return { count: names.length, names, protocols };
       };
       expect(found.added).toMatchObject(named(added));
       expect(found.removed).toMatchObject(named(removed));
@@ -53,4 +54,45 @@ test("of many, all are counted and some are named", () => {
   expect(found.added.count).toBe(many.length);
   expect(found.added.names).toHaveLength(NAMED);
   expect([found.removed.count, found.changed.count]).toEqual([0, 0]);
+});
+
+test("what is drained, and what no more, is named with the mappings that lead there", () => {
+  const to = (host: string, port: number | "same") => [{ address: address(host), port }] as const;
+  const mappings = [
+    mapping("dns", { to: to("127.0.1.53", 53) }),
+    mapping("dns", { protocol: "udp", to: to("127.0.1.53", 53) }),
+    mapping("near", { to: to("127.0.1.53", "same"), ports: [{ first: 50, last: 60 }] }),
+    mapping("far", { to: to("127.0.1.53", "same"), ports: [{ first: 80, last: 80 }] }),
+    mapping("web", { to: to("127.0.1.10", 80) }),
+  ];
+  const place = { protocol: null, service: null } as const;
+  const dns = { ...place, address: address("127.0.1.53"), port: 53 };
+  const web = { ...place, address: address("127.0.1.10"), port: null };
+  const read = () => ({ sources: [], file: { services: [], mappings }, runtime: [] });
+  expect(summaryOfDrains([web], [dns], read)).toEqual({
+    drained: [
+      {
+        destination: "127.0.1.53:53",
+        mappings: {
+          count: 3,
+          names: ["dns", "dns", "near"],
+          protocols: ["tcp", "udp", "tcp"],
+        },
+      },
+    ],
+    undrained: [
+      {
+        destination: "127.0.1.10",
+        mappings: { count: 1, names: ["web"], protocols: ["tcp"] },
+      },
+    ],
+  });
+});
+
+test("the rules are not read where nothing is drained anew", () => {
+  const web = { protocol: null, address: null, service: "web", port: null };
+  const read = () => {
+    throw new Error("the rules were read");
+  };
+  expect(summaryOfDrains([web], [web], read)).toEqual({ drained: [], undrained: [] });
 });

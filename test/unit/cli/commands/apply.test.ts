@@ -68,7 +68,7 @@ describe("a change", () => {
     const many = Array.from({ length: 12 }, (_, index) => `tcp:${8000 + index}=127.0.1.10:80`);
     const text = await world.text(applying({ replace: true }, ...many));
     expect(text.match(/^ {2}\+ tcp:80/gm)).toHaveLength(10);
-    expect(text).toContain("\n  + and 2 more\n");
+    expect(text).toContain("\n  and 2 more that are new\n");
   });
 
   test("made by the daemon says so", async () => {

@@ -20,7 +20,7 @@ import { ExitStatus } from "../../../../src/errors.js";
 import { mappingKey } from "../../../../src/model/mapping.js";
 import { allMappings, noActiveRules, readRules, type Rules } from "../../../../src/model/rules.js";
 import { confirmSecondsOf, type Change, rulesAfter } from "../../../../src/rules/change.js";
-import { summarize } from "../../../../src/rules/summary.js";
+import { summarize, summaryOfDrains } from "../../../../src/rules/summary.js";
 import { failureOutput, outputs } from "../../../../src/json/outputs.js";
 import { conforms } from "../../../support/conforms.js";
 import { address, FakeDataPlane } from "../../daemon/fixtures.js";
@@ -228,5 +228,8 @@ function requireShape(what: string, shapes: readonly Shape[], value: unknown): v
 function difference(before: Rules, after: Rules): NonNullable<Performed["difference"]> {
   const places = new Map([...allMappings(before)].map((one, index) => [mappingKey(one), index]));
   const found = [...allMappings(after)].map((one) => places.get(mappingKey(one)) ?? -1);
-  return summarize(before, after, Int32Array.from(found));
+  return {
+    ...summarize(before, after, Int32Array.from(found)),
+    ...summaryOfDrains(before.drained ?? [], after.drained ?? [], () => after),
+  };
 }
