@@ -14,17 +14,23 @@ find_mirror() {
     grep '/debian/\?$' | head -n 1
 }
 
-# suite_apt SUITE apt-get|apt-cache ARGUMENT...
+# The architecture that a suite's name ends with; without one, amd64.
+architecture_of() {
+  case $1 in *:*) echo "${1#*:}" ;; *) echo amd64 ;; esac
+}
+
+# suite_apt SUITE[:ARCHITECTURE] apt-get|apt-cache ARGUMENT...
 suite_apt() {
-  local suite=$1 tool=$2 folder=$cache/apt/$1
+  local suite=${1%:*} tool=$2 folder=$cache/apt/$1 architecture
+  architecture=$(architecture_of "$1")
   shift 2
   if [ ! -d "$folder/lists" ]; then
     mkdir -p "$folder/lists/partial" "$folder/archives/partial"
     local mirror
     mirror=$(find_mirror) || fail "no Debian mirror found in /etc/apt"
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >"$folder/sources.list"
+    echo "deb [arch=$architecture signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >"$folder/sources.list"
   fi
-  "$tool" -o Dir::Etc::SourceList="$folder/sources.list" -o Dir::Etc::SourceParts=/dev/null \
+  "$tool" -o APT::Architecture="$architecture" -o Dir::Etc::SourceList="$folder/sources.list" -o Dir::Etc::SourceParts=/dev/null \
     -o Dir::State::Lists="$folder/lists" -o Dir::Cache::archives="$folder/archives" \
     -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o Dir::State::status=/dev/null \
     -o Acquire::Languages=none -o APT::Sandbox::User=root -o Acquire::Retries=3 "$@"

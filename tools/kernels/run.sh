@@ -9,6 +9,8 @@
 #   ILM_KERNELS_MEMORY   of the guest, MiB; default 2048
 #   ILM_KERNELS_NICE     of the compiler and the emulator; default 15
 #
+# Guests for arm64 are emulated too; what they need comes out of Debian's arm64 packages, unpacked.
+#
 # Nothing is installed on this machine for it but debootstrap, cpio, xz and a static busybox: QEMU, the compiler and the
 # kernels' headers live in a small Debian 13 in the cache (Debian 12's QEMU 7.2 corrupts memory under newer kernels).
 set -euo pipefail
@@ -23,6 +25,15 @@ bench=$cache/bench
 # What sock_diag asks; devices and what they carry.
 GUEST_MODULES=(tcp_diag veth vrf 8021q ipip ip_gre wireguard nf_tables nft_chain_nat bonding macvlan ipvlan geneve l2tp_netlink l2tp_eth
   ovpn chacha chacha20poly1305)
+# By architecture, as Debian has it.
+declare -A emulators=([amd64]=qemu-system-x86_64 [arm64]=qemu-system-aarch64)
+# Pointer authentication by QEMU's own hash: the architecture's takes most of the time.
+declare -A machines=([amd64]='-cpu max' [arm64]='-M virt -cpu max,pauth-impdef=on')
+declare -A consoles=([amd64]=ttyS0 [arm64]=ttyAMA0)
+# Of Debian 13, with what they link to.
+ARM64_PACKAGES=(busybox-static iproute2 nftables wireguard-tools libc6 libgcc-s1 libstdc++6 libatomic1 zlib1g libbpf1 libelf1t64
+  libzstd1 libcap2 libmnl0 libtirpc3t64 libgssapi-krb5-2 libkrb5-3 libk5crypto3 libkrb5support0 libcom-err2 libkeyutils1 libdb5.3t64
+  libselinux1 libpcre2-8-0 libxtables12 libnftables1 libnftnl11 libjansson4 libgmp10 libedit2 libtinfo6 libbsd0 libmd0)
 
 fail() {
   echo "test-kernels: $1" >&2
@@ -33,7 +44,7 @@ fail() {
 . tools/kernels/lib.sh
 
 [ "$(id -u)" -eq 0 ] || fail "needs root: debootstrap and chroot"
-[ "$(uname -m)" = x86_64 ] || fail "only on x86-64 yet: the kernels and QEMU's machine are chosen for it"
+[ "$(uname -m)" = x86_64 ] || fail "only on x86-64 yet: the tools in the cache are those of one"
 mkdir -p "$cache"/{logs,modules,kernels}
 
 # In the tools' Debian, with the /proc that objtool wants; nothing of it stays mounted.
@@ -44,14 +55,14 @@ in_bench() {
 }
 
 make_bench() {
-  [ ! -e "$bench/.with-dkms" ] || return 0
+  [ ! -e "$bench/.with-arm" ] || return 0
   local mirror
   mirror=$(find_mirror) || fail "no Debian mirror found in /etc/apt"
   echo "making the tools' Debian in $bench (once, some minutes)"
   rm -rf "$bench"
-  debootstrap --variant=minbase --include=make,gcc,libelf1t64,pahole,dkms,openssl,qemu-system-x86,xz-utils trixie "$bench" "$mirror" \
+  debootstrap --variant=minbase --include=make,gcc,libelf1t64,pahole,dkms,openssl,qemu-system-x86,qemu-system-arm,xz-utils trixie "$bench" "$mirror" \
     >"$cache/logs/debootstrap.log" 2>&1 || fail "debootstrap failed: see $cache/logs/debootstrap.log"
-  touch "$bench/.with-dkms"
+  touch "$bench/.with-arm"
 }
 
 # ip(8) makes WireGuard devices, and only wg(8) gives them keys. Of the oldest suite: it runs with every newer libc.
@@ -62,14 +73,11 @@ fetch_wireguard() {
   unpack bookworm "$cache/wireguard" wireguard-tools
 }
 
-# What the guests share: node and its libraries, libbpf, ilm as it is built here.
-make_base() {
-  base=$(mktemp -d "$cache/base.XXXXXX")
-  mkdir -p "$base"/{bin,sbin,proc,sys,dev,tmp,root,run,etc,modules,ilm/node_modules/@koromix,ilm/dist}
+# Node, what it and the tests need, and libbpf, as this machine has them.
+fill_amd64() {
+  local base=$1 node library
+  mkdir -p "$base"/{bin,sbin}
   cp /bin/busybox "$base/bin/"
-  cp tools/kernels/init.sh "$base/init"
-  chmod 755 "$base/init"
-  local node library
   node=$(node -p process.execPath)
   cp "$node" "$base/bin/node"
   cp -L "$(command -v ip)" "$base/sbin/ip"
@@ -92,22 +100,52 @@ make_base() {
       cp -n "$library" "$base/usr/lib/x86_64-linux-gnu/" || true
     fi
   done
+  cp -rL node_modules/@koromix/koffi-linux-x64 "$base/ilm/node_modules/@koromix/"
+}
+
+# The same out of Debian's packages, and the Node of ours.
+fill_arm64() {
+  local base=$1 suite=trixie:arm64
+  update_suite "$suite"
+  if [ ! -e "$cache/arm64/.complete" ]; then
+    echo "fetching what an arm64 guest needs"
+    rm -rf "$cache/arm64"
+    unpack "$suite" "$cache/arm64" "${ARM64_PACKAGES[@]}"
+    rm -rf "$cache/arm64/usr/share" "$cache"/arm64/usr/lib/*/gconv
+    touch "$cache/arm64/.complete"
+  fi
+  cp -a "$cache/arm64/." "$base/"
+  mkdir -p "$base"/usr/{bin,sbin,lib}
+  for folder in bin sbin lib; do ln -sfn "usr/$folder" "$base/$folder"; done
+  ln -sfn ../bin/ip "$base/usr/sbin/ip"
+  node dist/tools/kernels/arm64.js "$base"
+}
+
+# What the guests of an architecture share: Node, libbpf, ilm as it is built here.
+make_base() {
+  local architecture=$1 base package
+  base=$(mktemp -d "$cache/base.XXXXXX")
+  mkdir -p "$base"/{proc,sys,dev,tmp,root,run,etc,modules,ilm/node_modules/@koromix,ilm/dist}
+  "fill_$architecture" "$base"
+  cp tools/kernels/init.sh "$base/init"
+  chmod 755 "$base/init"
   cp -r dist/src dist/tools dist/bpf "$base/ilm/dist/"
   mkdir -p "$base/ilm/dist/test/support"
   cp -r dist/test/oracle "$base/ilm/dist/test/"
   cp dist/test/support/random.js "$base/ilm/dist/test/support/"
   find "$base/ilm/dist" -name '*.map' -delete
   cp package.json "$base/ilm/"
-  for package in commander koffi picocolors yaml zod @koromix/koffi-linux-x64; do
+  for package in commander koffi picocolors yaml zod; do
     cp -rL "node_modules/$package" "$base/ilm/node_modules/$package"
   done
-  (cd "$base" && find . | cpio --quiet -o -H newc >"$cache/base.cpio")
+  (cd "$base" && find . | cpio --quiet -o -H newc >"$cache/base-$architecture.cpio")
   rm -rf "$base"
 }
 
 # The newest release (as `uname -r` has it) of a suite that matches.
 find_release() {
-  suite_apt "$1" apt-cache pkgnames linux- | sed -nE "s/^linux-(image|binary)-($2-cloud-amd64)\$/\2/p" |
+  suite_apt "$1" apt-cache pkgnames linux- |
+    sed -nE "s/^linux-(image|binary)-($2-cloud-$(architecture_of "$1"))\$/\2/p" |
     sort -uV | tail -n 1
 }
 
@@ -135,6 +173,10 @@ build_module() {
   local suite=$1 release=$2 folder=$cache/modules/$2 log=$cache/logs/build-$2.log depends packages built
   rm -rf "$folder"
   mkdir -p "$folder"
+  if [ "$architecture" != amd64 ]; then
+    echo "not built here: DKMS builds it on the machine itself" >"$folder/why"
+    return 0
+  fi
   if ! has_package "$suite" "linux-headers-$release"; then
     echo "Debian has no headers of $release any more" >"$folder/why"
     return 0
@@ -188,20 +230,21 @@ make_initramfs() {
   cp "$cache/modules/$release/"* "$overlay/modules/"
   if [ -n "$parts" ]; then echo "$parts" >"$overlay/modules/parts"; fi
   for module in "${GUEST_MODULES[@]}"; do add_module "$release" "$overlay/modules" "$module"; done
-  { cat "$cache/base.cpio"; (cd "$overlay" && find . | cpio --quiet -o -H newc); } >"$bench/root/initramfs"
+  { cat "$cache/base-$architecture.cpio"; (cd "$overlay" && find . | cpio --quiet -o -H newc); } >"$bench/root/initramfs"
   rm -rf "$overlay"
 }
 
 # mitigations=off: what they cost a processor costs the emulation much more, and there is nothing in the guest to protect.
 boot() {
-  local name=$1 release=$2 parameters=$3 parts=$4 log=$5 kernel status=0 clock=(-accel 'tcg,thread=multi' -smp 2)
+  local name=$1 release=$2 parameters=$3 parts=$4 log=$5 kernel status=0 machine clock=(-accel 'tcg,thread=multi' -smp 2)
   # The guest's clock counts instructions then: figures that repeat, whatever else this machine does.
   if [ "$parts" = cost ]; then clock=(-accel 'tcg,thread=single' -smp 1 -icount 'shift=0,sleep=off'); fi
+  read -ra machine <<<"${machines[$architecture]}"
   kernel=$(find "$cache/kernels/$release" -name 'vmlinuz*' -type f | head -n 1)
   cp "$kernel" "$bench/root/vmlinuz"
-  in_bench timeout --foreground "$limit" nice -n "$nice" qemu-system-x86_64 "${clock[@]}" -cpu max -m "$memory" \
-    -nodefaults -display none -serial stdio -no-reboot -kernel /root/vmlinuz -initrd /root/initramfs \
-    -append "console=ttyS0 mitigations=off panic=-1 softlockup_panic=1 hung_task_panic=1 quiet net.ifnames=0 $parameters" \
+  in_bench timeout --foreground "$limit" nice -n "$nice" "${emulators[$architecture]}" "${machine[@]}" "${clock[@]}" \
+    -m "$memory" -nodefaults -display none -serial stdio -no-reboot -kernel /root/vmlinuz -initrd /root/initramfs \
+    -append "console=${consoles[$architecture]} mitigations=off panic=-1 softlockup_panic=1 hung_task_panic=1 quiet net.ifnames=0 $parameters" \
     </dev/null 2>&1 | sed -u 's/\r$//' | tee "$log" |
     grep --line-buffered -E '^@ilm\|(result|figure)' | sed -u "s/^@ilm|[a-z]*|/$name  /" || status=$?
   rm -f "$bench/root/vmlinuz" "$bench/root/initramfs"
@@ -211,7 +254,7 @@ boot() {
 version=$(sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' kmod/dkms.conf)
 make_bench
 fetch_wireguard
-make_base
+declare -A based=()
 ran=()
 asked=${ILM_KERNELS_PARTS:-}
 
@@ -229,6 +272,11 @@ for kernel in "${kernels[@]}"; do
   read -r name suite pattern parameters <<<"$kernel"
   case $name in '' | '#'*) continue ;; esac
   if [ $# -gt 0 ] && [[ " $* " != *" $name "* ]]; then continue; fi
+  architecture=$(architecture_of "$suite")
+  if [ -z "${based[$architecture]:-}" ]; then
+    make_base "$architecture"
+    based[$architecture]=1
+  fi
   update_suite "$suite"
   release=$(find_release "$suite" "$pattern")
   [ -n "$release" ] || fail "$suite has no kernel that matches $pattern"
