@@ -98,7 +98,7 @@ _ilm() {
     status) words="--check -V --version --json --netns --wide --no-color -h --help" ;;
     mappings) if [[ $current == -* ]]; then words="--protocol --port --to --limit --sort --rate --down --added --connections --names -V --version --json --netns --wide --no-color -h --help"; else words="$(ilm mappings --names 2>/dev/null)"; fi ;;
     wait) if [[ $current == -* ]]; then words="--timeout -V --version --json --netns --wide --no-color -h --help"; else words="$(ilm mappings --names 2>/dev/null; ilm address --names 2>/dev/null)"; fi ;;
-    history) words="--limit -V --version --json --netns --wide --no-color -h --help" ;;
+    history) words="--limit --summary -V --version --json --netns --wide --no-color -h --help" ;;
     export) words="--file-only --runtime --ndjson -V --version --json --netns --wide --no-color -h --help" ;;
     listeners) words="--mapped --limit -V --version --json --netns --wide --no-color -h --help" ;;
     flows) words="--limit -V --version --json --netns --wide --no-color -h --help" ;;
@@ -113,14 +113,14 @@ _ilm() {
     diff) words="-f --file --against --summary --limit -V --version --json --netns --wide --no-color -h --help" ;;
     import) if [[ $current == -* ]]; then words="--label -V --version --json --netns --wide --no-color -h --help"; else words="tubular nft"; compopt -o filenames; mapfile -t COMPREPLY < <(compgen -W "$words" -f -- "$current"); return; fi ;;
     run) words="-f --file --readers --writers --keep --metrics --metrics-limit --replace --over-newer -V --version --json --netns --wide --no-color -h --help" ;;
-    apply) words="-f --file --replace --dry-run --confirm --wait --timing --over-newer -V --version --json --netns --wide --no-color -h --help" ;;
+    apply) words="-f --file --replace --dry-run --summary --limit --confirm --wait --timing --over-newer -V --version --json --netns --wide --no-color -h --help" ;;
     adopt) if [[ $current == -* ]]; then words="-f --file --dry-run --undo --lines --restart --socket-units --drain --start-timeout --spare-ssh-port --login-timeout -V --version --json --netns --wide --no-color -h --help"; else words="$(ilm address --names 2>/dev/null)"; fi ;;
     reload) words="--timing -V --version --json --netns --wide --no-color -h --help" ;;
-    add) words="--replace --for --dry-run --confirm --wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
-    remove) if [[ $current == -* ]]; then words="--dry-run --confirm --wait --timing -V --version --json --netns --wide --no-color -h --help"; else words="$(ilm mappings --added --names 2>/dev/null)"; fi ;;
+    add) words="--replace --for --dry-run --summary --limit --confirm --wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
+    remove) if [[ $current == -* ]]; then words="--dry-run --summary --limit --confirm --wait --timing -V --version --json --netns --wide --no-color -h --help"; else words="$(ilm mappings --added --names 2>/dev/null)"; fi ;;
     drain) if [[ $current == -* ]]; then words="--force --until-idle --timeout --wait --timing -V --version --json --netns --wide --no-color -h --help"; else words="$(ilm address --names 2>/dev/null)"; fi ;;
     undrain) if [[ $current == -* ]]; then words="--wait --timing -V --version --json --netns --wide --no-color -h --help"; else words="$(ilm drain 2>/dev/null | awk NF==1)"; fi ;;
-    rollback) words="--dry-run --wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
+    rollback) words="--dry-run --summary --limit --wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
     confirm) words="--back --wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
     off) words="--wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
     on) words="--wait --timing -V --version --json --netns --wide --no-color -h --help" ;;

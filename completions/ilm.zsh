@@ -94,7 +94,8 @@ _ilm() {
             '(-h --help)--help[show help]' \
             '*:mappings or services:{ compadd -- ${(f)"$(ilm mappings --names 2>/dev/null; ilm address --names 2>/dev/null)"} }' ;;
         history)
-          _arguments '--limit[show at most this many changes (default: 20)]:NUMBER: ' \
+          _arguments '--limit[show at most this many changes (default: 20); of one, this many of each kind]:NUMBER: ' \
+            '--summary[of one change, show how much differs, in one line]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
@@ -244,7 +245,7 @@ _ilm() {
           _arguments '*-f[configuration: a file, a folder of files, or - for standard input; several are read as one]:FILE:_files' \
             '*--file[configuration: a file, a folder of files, or - for standard input; several are read as one]:FILE:_files' \
             '--against[compare with this configuration, and not with the active rules]:FILE:_files' \
-            '--summary[show how much would change, in one line]' \
+            '--summary[show how much differs, in one line]' \
             '--limit[how much of each kind to show at most]:NUMBER: ' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
@@ -291,6 +292,8 @@ _ilm() {
             '*--file[configuration: a file, a folder of files, or - for standard input; several are read as one]:FILE:_files' \
             '--replace[let mappings that are given without a file take the place of the active file'\''s]' \
             '--dry-run[change nothing: show what would change, as `ilm diff` does, or why it would fail]' \
+            '--summary[with --dry-run: show how much differs, in one line]' \
+            '--limit[with --dry-run: how much of each kind to show at most]:NUMBER: ' \
             '--confirm[go back by itself after this time (60, 10m), unless `ilm confirm` comes; no process is needed for that]:SECONDS: ' \
             '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
             '--timing[show how long each step took (always included in --json)]' \
@@ -339,6 +342,8 @@ _ilm() {
           _arguments '--replace[replace a mapping of the same name that was added before]' \
             '--for[let them end by themselves after this time: 30s, 10m, 1h, 2d; with --replace, from now on again]:TIME: ' \
             '--dry-run[change nothing: show what would change, as `ilm diff` does, or why it would fail]' \
+            '--summary[with --dry-run: show how much differs, in one line]' \
+            '--limit[with --dry-run: how much of each kind to show at most]:NUMBER: ' \
             '--confirm[go back by itself after this time (60, 10m), unless `ilm confirm` comes; no process is needed for that]:SECONDS: ' \
             '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
             '--timing[show how long each step took (always included in --json)]' \
@@ -353,6 +358,8 @@ _ilm() {
             '*:e.g. tcp\:8080=127.0.1.10\:80: ' ;;
         remove)
           _arguments '--dry-run[change nothing: show what would change, as `ilm diff` does, or why it would fail]' \
+            '--summary[with --dry-run: show how much differs, in one line]' \
+            '--limit[with --dry-run: how much of each kind to show at most]:NUMBER: ' \
             '--confirm[go back by itself after this time (60, 10m), unless `ilm confirm` comes; no process is needed for that]:SECONDS: ' \
             '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
             '--timing[show how long each step took (always included in --json)]' \
@@ -394,6 +401,8 @@ _ilm() {
             '*:as `ilm drain` lists it:{ compadd -- ${(f)"$(ilm drain 2>/dev/null | awk NF==1)"} }' ;;
         rollback)
           _arguments '--dry-run[change nothing: show what would change, as `ilm diff` does, or why it would fail]' \
+            '--summary[with --dry-run: show how much differs, in one line]' \
+            '--limit[with --dry-run: how much of each kind to show at most]:NUMBER: ' \
             '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
             '--timing[show how long each step took (always included in --json)]' \
             '(-V --version)-V[show the version]' \

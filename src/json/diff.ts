@@ -2,7 +2,18 @@
 import { handovers, serviceWildcards } from "../model/mapping.js";
 import { problem, protocol, timing } from "./common.js";
 import { destination, mapping, ownerOfSockets } from "./mapping.js";
-import { boolean, field, integer, list, object, oneOf, optional, text, type Of } from "./shape.js";
+import {
+  boolean,
+  field,
+  integer,
+  list,
+  nullable,
+  object,
+  oneOf,
+  optional,
+  text,
+  type Of,
+} from "./shape.js";
 
 const service = object(
   {
@@ -48,7 +59,14 @@ const way = object(
       list(text),
       "The names of the interfaces that packets come in on; empty for any.",
     ),
-    to: field(list(destination), "The destinations; `service` is always null."),
+    to: field(
+      list(destination),
+      "The destinations that take the family of the prefix; `service` is always null.",
+    ),
+    unserved: field(
+      nullable(oneOf("missed", "rejected")),
+      "What becomes of the connection because no destination takes its family; null when one does, or the mapping refuses on purpose.",
+    ),
   },
   "way",
 );

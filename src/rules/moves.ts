@@ -2,11 +2,24 @@
  * Where dialled addresses led before a change, and where they lead after it: what the change means
  * to whoever connects.
  */
-import { type Address, type Prefix, familyOf, prefixLength } from "../model/address.js";
-import { type Destination, type Mapping, type PortRange, type Protocol } from "../model/mapping.js";
+import {
+  type Address,
+  type Family,
+  type Prefix,
+  familyOf,
+  prefixLength,
+} from "../model/address.js";
+import {
+  type Destination,
+  type Mapping,
+  type PortRange,
+  type Protocol,
+  isRefusal,
+} from "../model/mapping.js";
 import { type Rules, allMappings } from "../model/rules.js";
 import { type Mappings } from "../model/mappings.js";
-import { countPorts, portsContain } from "../model/ports.js";
+import { MAX_PORT, countPorts, portsContain } from "../model/ports.js";
+import { candidates } from "./candidates.js";
 import type { RuleDiff } from "./diff.js";
 import { Nesting } from "./nesting.js";
 import {
@@ -27,6 +40,8 @@ export interface Move {
    * all others.
    */
   readonly on: Prefix;
+  /** True when the rules have a longer prefix of the family for some of these ports. */
+  readonly isRest: boolean;
   /** The ways in the order in which they are tried. Empty when no mapping takes the connection. */
   readonly before: readonly Way[];
   readonly after: readonly Way[];
@@ -36,7 +51,13 @@ export interface Move {
 export interface Way {
   readonly from: readonly Prefix[];
   readonly interfaces: readonly string[];
+  /** Those that take packets of the family. */
   readonly to: readonly Destination[];
+  /**
+   * What becomes of the connection because no destination takes the family; null when one does, or
+   * the mapping refuses on purpose.
+   */
+  readonly unserved: "missed" | "rejected" | null;
 }
 
 export interface Moves {
@@ -70,6 +91,7 @@ class Side {
   /** Returns the ways that a connection to the prefix can take. */
   ways(protocol: Protocol, on: Prefix, port: number, nesting: Nesting): Way[] {
     const ways: Way[] = [];
+    const family = familyOf(on);
     for (let prefix: Prefix | undefined = on; prefix !== undefined;) {
       let before: Mapping | undefined;
       for (const { mapping, from, interface: name } of this.#at(protocol, prefix, port)) {
@@ -85,7 +107,7 @@ class Side {
           ways.push({
             from: from === null ? [] : [from],
             interfaces: name === null ? [] : [name],
-            to: mapping.to.map((one) => withoutName(one)),
+            ...destinationsFor(mapping, family),
           });
         }
         before = mapping;
@@ -122,6 +144,24 @@ interface Of {
   readonly mapping: Mapping;
 }
 
+/** Returns where the mapping leads packets of the family. */
+function destinationsFor(mapping: Mapping, family: Family): Pick<Way, "to" | "unserved"> {
+  const taking = new Set(candidates(mapping, family).map(({ destination }) => destination));
+  const to = mapping.to.filter((_, index) => taking.has(index)).map((one) => withoutName(one));
+  if (to.length > 0 || isRefusal(mapping)) return { to, unserved: null };
+  return { to, unserved: mapping.miss === "reject" ? "rejected" : "missed" };
+}
+
+/**
+ * Writes ways so that equal ones lead to the same. A connection that is missed goes where it goes
+ * without a mapping.
+ */
+function meaningOf(ways: readonly Way[]): string {
+  const last = ways.at(-1);
+  const isFinal = last?.from.length === 0 && last.interfaces.length === 0;
+  return JSON.stringify(isFinal && last.unserved === "missed" ? ways.slice(0, -1) : ways);
+}
+
 /** Drops the service's name: which one an address was named by makes no difference. */
 function withoutName({ address, port, weight }: Destination): Destination {
   return { address, port, ...(weight !== undefined && { weight }) };
@@ -138,6 +178,7 @@ export function findMoves(before: Rules, after: Rules, difference: RuleDiff): Mo
   const all = [...sides[0].mappings, ...sides[1].mappings];
   const nesting = new Nesting(all.flatMap((mapping) => prefixesOf(mapping.on)));
   const borders = bordersOf(all);
+  const isNarrowed = narrowedPorts(all);
   const moves = new Map<string, Move[]>();
   const seen = new Set<string>();
   let more = false;
@@ -153,8 +194,9 @@ export function findMoves(before: Rules, after: Rules, difference: RuleDiff): Mo
         seen.add(key);
         const [was, is] = sides.map((side) => side.ways(protocol, prefix, range.first, nesting));
         if (was === undefined || is === undefined) continue;
-        if (JSON.stringify(was) === JSON.stringify(is)) continue;
-        push(moves, { protocol, ports: range, on: prefix, before: was, after: is });
+        if (meaningOf(was) === meaningOf(is)) continue;
+        const isRest = isNarrowed(protocol, familyOf(prefix), range.first);
+        push(moves, { protocol, ports: range, on: prefix, isRest, before: was, after: is });
       }
     }
   }
@@ -169,6 +211,31 @@ function bordersOf(mappings: Mappings): Readonly<Record<Protocol, readonly numbe
   }
   const sorted = (set: ReadonlySet<number>): number[] => [...set].sort((a, b) => a - b);
   return { tcp: sorted(found.tcp), udp: sorted(found.udp) };
+}
+
+/** Returns what tells whether a mapping has the port for some addresses of the family only. */
+function narrowedPorts(
+  mappings: Mappings,
+): (protocol: Protocol, family: Family, port: number) => boolean {
+  const found = new Map<string, Int32Array>();
+  for (const { protocol, ports, on } of mappings) {
+    const families = new Set(on.filter((one) => prefixLength(one) > 0).map((one) => familyOf(one)));
+    for (const family of families) {
+      const key = `${protocol} ${family}`;
+      let changes = found.get(key);
+      if (changes === undefined) found.set(key, (changes = new Int32Array(MAX_PORT + 2)));
+      for (const { first, last } of ports) {
+        changes[first] = (changes[first] ?? 0) + 1;
+        changes[last + 1] = (changes[last + 1] ?? 0) - 1;
+      }
+    }
+  }
+  for (const changes of found.values()) {
+    for (let port = 1; port < changes.length; port++) {
+      changes[port] = (changes[port] ?? 0) + (changes[port - 1] ?? 0);
+    }
+  }
+  return (protocol, family, port) => (found.get(`${protocol} ${family}`)?.[port] ?? 0) > 0;
 }
 
 function cut({ first, last }: PortRange, borders: readonly number[]): PortRange[] {
@@ -189,6 +256,7 @@ function push(moves: Map<string, Move[]>, move: Move): void {
     known[known.length - 1] = {
       ...last,
       ports: { first: last.ports.first, last: move.ports.last },
+      isRest: last.isRest || move.isRest,
     };
   } else {
     known.push(move);

@@ -10,7 +10,7 @@ import { print, type Context } from "../shell/context.js";
 import type { AddedJson } from "../../json/change.js";
 import { published } from "../../json/published.js";
 import { warnOfHost } from "../../control/host-warnings.js";
-import { printDryRun, type DryRunOptions } from "../shell/dry-run.js";
+import { isDryRun, printDryRun, type DryRunOptions } from "../shell/dry-run.js";
 import { noteWarnings } from "../render/error.js";
 import { mappingShape } from "../../api/mapping-shape.js";
 import { describeMapping } from "../render/mapping.js";
@@ -39,6 +39,7 @@ export async function add(
   const wait = { waitSeconds: waitSeconds(options) };
   const lasts = parseLasting(options.for);
   const asked = confirmable(options);
+  const dryRun = isDryRun(options);
   const { parseMappingArgument } = await import("../../config/argument.js");
   const read = async (services: readonly Service[]): Promise<Given> => {
     const given = texts.flatMap((text) => parseMappingArgument(text, services));
@@ -56,7 +57,7 @@ export async function add(
     context,
     async (dataPlane) => {
       const given = await read(dataPlane.active()?.rules.file.head.services ?? []);
-      if (options.dryRun === true) {
+      if (dryRun) {
         const { change, warnings } = given;
         noteWarnings(context, warnings);
         await printDryRun(context, dataPlane, change, { ...options, warnings });
@@ -65,7 +66,7 @@ export async function add(
       await report(await context.reach.performChange(dataPlane, given.change, wait), given);
     },
     async (daemon, denied) => {
-      if (options.dryRun === true) throw denied;
+      if (dryRun) throw denied;
       const given = await read(await daemon.services());
       await report(await daemon.change(given.change), given);
     },

@@ -18,7 +18,7 @@ import { print, type Context } from "../shell/context.js";
 import type { AppliedJson } from "../../json/change.js";
 import { published } from "../../json/published.js";
 import { linkedNetworks } from "../../kernel/up-addresses.js";
-import { printDryRun, type DryRunOptions } from "../shell/dry-run.js";
+import { isDryRun, printDryRun, type DryRunOptions } from "../shell/dry-run.js";
 import { loadWanted, type SourceOptions } from "../shell/load.js";
 import { noteWarnings } from "../render/error.js";
 import { describeAdded, describeRemoved } from "../../words/loopback.js";
@@ -52,6 +52,7 @@ export async function apply(
   recordSteps();
   const how = { waitSeconds: waitSeconds(options), overNewer };
   const asked = confirmable(options);
+  const dryRun = isDryRun(options);
   const mustKeepFile = options.file === undefined && !replace;
   await withDataPlaneAfter(
     context,
@@ -59,7 +60,7 @@ export async function apply(
     async (dataPlane, { sources, given, file, warnings, revision, compiled, text }) => {
       const change = { kind: "apply", sources, given, file, ...asked } as const;
       if (mustKeepFile) refuseReplacement(replacedOf(activeIfReadable(dataPlane)?.rules));
-      if (options.dryRun === true) {
+      if (dryRun) {
         noteWarnings(context, warnings);
         await printDryRun(context, dataPlane, change, { ...options, warnings });
         return;
@@ -78,7 +79,7 @@ export async function apply(
       await report(performed, warnings, [...afterwards(dataPlane), ...unreached]);
     },
     async (daemon, denied, { sources, given, file, warnings }) => {
-      if (options.dryRun === true) throw denied;
+      if (dryRun) throw denied;
       if (mustKeepFile) {
         const { sources: active, mappings: all, runtimeMappings } = await daemon.state();
         const fileMappings = all - runtimeMappings;

@@ -5,22 +5,18 @@
 import { rulesAfter } from "../../rules/change.js";
 import { ExitStatus, IlmError, type Problem } from "../../errors.js";
 import { noActiveRules, readRules, type Rules } from "../../model/rules.js";
-import { parseLimit } from "../../daemon/chosen.js";
 import { print, type Context } from "../shell/context.js";
 import type { DiffJson } from "../../json/diff.js";
 import { published } from "../../json/published.js";
 import { describeDifference, differenceOf, differenceShape } from "../render/difference.js";
+import { mostOf, type DifferencesOptions } from "../shell/differences.js";
 import { loadApart, loadWanted, type SourceOptions } from "../shell/load.js";
 import { noteWarnings } from "../render/error.js";
 import { withDataPlaneAfter } from "../shell/with-data-plane.js";
 
-export interface DiffOptions extends SourceOptions {
+export interface DiffOptions extends SourceOptions, DifferencesOptions {
   /** The path of the configuration to compare with, in the place of what is active. */
   readonly against?: string;
-  /** Show how much differs, and not what. */
-  readonly summary?: boolean;
-  /** How much of each kind to show at most. */
-  readonly limit?: string;
 }
 
 interface Sides {
@@ -39,7 +35,7 @@ export async function diff(
   options: DiffOptions,
   mappings: readonly string[],
 ): Promise<ExitStatus> {
-  const most = limitOf(options);
+  const most = mostOf(options);
   const { against } = options;
   const { before, after, warnings } =
     against === undefined
@@ -51,12 +47,6 @@ export async function diff(
     describeDifference(difference, context.colours, most),
   );
   return difference.same ? ExitStatus.done : ExitStatus.failed;
-}
-
-/** Returns how much of each kind is shown; 0 for the numbers alone. Throws USAGE. */
-function limitOf({ summary, limit }: DiffOptions): number {
-  const most = limit === undefined ? Infinity : parseLimit(limit, "--limit", "differences");
-  return summary === true ? 0 : most;
 }
 
 async function besideActive(

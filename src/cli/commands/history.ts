@@ -16,13 +16,12 @@ import {
   differenceShape,
   type Difference,
 } from "../render/difference.js";
+import { mostOf, refuseDifferences, type DifferencesOptions } from "../shell/differences.js";
 import { print, type Colours, type Context } from "../shell/context.js";
 import { withDataPlane } from "../shell/with-data-plane.js";
 
-export interface HistoryOptions {
-  /** How many changes to show at most. */
-  readonly limit?: string;
-}
+/** `limit` is how many changes to show at most, or how much of each kind of one. */
+export type HistoryOptions = DifferencesOptions;
 
 const SHOWN = 20;
 
@@ -31,18 +30,16 @@ export async function history(
   options: HistoryOptions,
   number: string | undefined,
 ): Promise<void> {
-  const limit =
-    options.limit === undefined ? SHOWN : parseLimit(options.limit, "--limit", "changes");
   const wanted = number === undefined ? null : parseChange(number);
-  if (wanted !== null && options.limit !== undefined) {
-    throw new IlmError("USAGE", "--limit is for the list of changes, and a number shows one", {
-      remedy: "`ilm history --limit 5` lists the last five; `ilm history 3` shows change 3 whole.",
-    });
+  if (wanted === null) {
+    const { limit: text, summary } = options;
+    refuseDifferences({ ...(summary !== undefined && { summary }) }, "the number of a change");
+    const limit = text === undefined ? SHOWN : parseLimit(text, "--limit", "changes");
+    await withDataPlane(context, (dataPlane) => showAll(context, dataPlane, limit));
+    return;
   }
-  await withDataPlane(context, async (dataPlane) => {
-    if (wanted === null) await showAll(context, dataPlane, limit);
-    else await showOne(context, dataPlane, wanted);
-  });
+  const most = mostOf(options);
+  await withDataPlane(context, (dataPlane) => showOne(context, dataPlane, wanted, most));
 }
 
 /** Parses the number of a change. Throws USAGE. */
@@ -170,7 +167,12 @@ function describeAuthor({ user, uid, login, unit, command, pid }: ChangeJson["au
   return printable(`${name}${from}${place}: ${command === "" ? `process ${pid}` : command}`);
 }
 
-async function showOne(context: Context, dataPlane: DataPlane, number: number): Promise<void> {
+async function showOne(
+  context: Context,
+  dataPlane: DataPlane,
+  number: number,
+  most: number,
+): Promise<void> {
   const { HistoryStore } = await import("../../control/history/store.js");
   const { entryOf } = await import("../../control/history/record.js");
   const { rulesIfKept } = await import("../../control/history/roll-back.js");
@@ -192,7 +194,7 @@ async function showOne(context: Context, dataPlane: DataPlane, number: number): 
   });
   const difference: Difference | null =
     sides && (await differenceOf(readRules(sides.before), readRules(sides.after)));
-  const rules = difference && differenceShape(difference);
+  const rules = difference && differenceShape(difference, most);
   await print(
     context,
     published<HistoryEntryJson>()({ change, rules }),
@@ -200,6 +202,6 @@ async function showOne(context: Context, dataPlane: DataPlane, number: number): 
       describe(change, context.colours) +
       (difference === null
         ? "the rules before or after it are not kept any more\n"
-        : describeDifference(difference, context.colours)),
+        : describeDifference(difference, context.colours, most)),
   );
 }

@@ -9,7 +9,7 @@ import { describeNames, describePerformed } from "./apply.js";
 import { print, type Context } from "../shell/context.js";
 import type { RemovedJson } from "../../json/change.js";
 import { published } from "../../json/published.js";
-import { printDryRun, type DryRunOptions } from "../shell/dry-run.js";
+import { isDryRun, printDryRun, type DryRunOptions } from "../shell/dry-run.js";
 import { describeTiming, type TimingOptions } from "../shell/timing.js";
 import { confirmable, noteUnlessPending, type ConfirmOptions } from "../shell/confirm.js";
 import { waitSeconds, type WaitOptions } from "../shell/wait.js";
@@ -26,6 +26,7 @@ export async function remove(
   recordSteps();
   const wait = { waitSeconds: waitSeconds(options) };
   const asked = confirmable(options);
+  const dryRun = isDryRun(options);
   const here = async (dataPlane: DataPlane): Promise<void> => {
     const rules = dataPlane.active()?.rules;
     const known = new Set(rules?.runtime.map((mapping) => mapping.name));
@@ -38,14 +39,14 @@ export async function remove(
       names.push(...(await namesOf(text, rules?.file.head.services ?? [])));
     }
     const change = { kind: "remove", names, ...asked } as const;
-    if (options.dryRun === true) {
+    if (dryRun) {
       await printDryRun(context, dataPlane, change, options);
       return;
     }
     await report(await context.reach.performChange(dataPlane, change, wait), names);
   };
   const byDaemon = async (daemon: DaemonAccess, denied: IlmError): Promise<void> => {
-    if (options.dryRun === true) throw denied;
+    if (dryRun) throw denied;
     const names: string[] = [];
     for (const text of texts) {
       if (!text.includes("=") || (await isActive(daemon, text))) names.push(text);

@@ -8,7 +8,8 @@ import { recordSteps, stepTimes } from "../../progress.js";
 import { describeDifference, differenceOf, differenceShape } from "../render/difference.js";
 import type { RollbackChange } from "../../rules/change.js";
 import { print, type Context } from "../shell/context.js";
-import type { DryRunOptions } from "../shell/dry-run.js";
+import { mostOf } from "../shell/differences.js";
+import { isDryRun, type DryRunOptions } from "../shell/dry-run.js";
 import { describeTiming, type TimingOptions } from "../shell/timing.js";
 import { waitSeconds, type WaitOptions } from "../shell/wait.js";
 import { withDataPlane } from "../shell/with-data-plane.js";
@@ -24,17 +25,24 @@ export async function rollback(
 ): Promise<void> {
   recordSteps();
   const wait = { waitSeconds: waitSeconds(options) };
+  const dryRun = isDryRun(options);
   const wanted = number === undefined ? null : parseChange(number);
   await withDataPlane(context, async (dataPlane) => {
     const { findTarget, findWayBack } = await import("../../control/history/roll-back.js");
     const back = findWayBack(dataPlane, wanted);
-    if (options.dryRun === true) {
+    if (dryRun) {
       const target = back === null ? null : findTarget(dataPlane, back ?? wanted);
       const before = readRules(dataPlane.active()?.rules ?? noActiveRules);
       const after = readRules(target?.rules ?? noActiveRules);
       const difference = await differenceOf(before, after);
       const timing = stepTimes();
-      const json = { dryRun: true, ...differenceShape(difference), warnings: [], timing } as const;
+      const most = mostOf(options);
+      const json = {
+        dryRun: true,
+        ...differenceShape(difference, most),
+        warnings: [],
+        timing,
+      } as const;
       await print(
         context,
         published<DryRunJson>()(json),
@@ -42,7 +50,7 @@ export async function rollback(
           (target === null
             ? "to no rules\n"
             : `to change ${target.entry.number}, of ${target.entry.time}\n`) +
-          describeDifference(difference, context.colours) +
+          describeDifference(difference, context.colours, most) +
           "dry run: nothing was changed\n" +
           describeTiming(options, timing),
       );

@@ -8,7 +8,7 @@ import type { Rules } from "../../model/rules.js";
 import { candidates } from "../../rules/candidates.js";
 import { printable } from "../../words/text.js";
 import type { Question } from "../shell/question.js";
-import { passedOverSteps, whyThisMapping, whyUnmanaged } from "./explanation.js";
+import { describeNoFamily, passedOverSteps, whyThisMapping, whyUnmanaged } from "./explanation.js";
 import { describeDestination } from "./mapping.js";
 
 /** What became of a question. */
@@ -195,25 +195,30 @@ function unservedStep({ listeners }: Answer, mapping: Mapping): string[] {
 
 function lastStep(answer: Answer): string {
   const { mapping, verdict, destinations, question } = answer;
+  const family = familyOf(question.packet.local);
   if (mapping === null) return "unmanaged: the kernel goes on as without ilm";
   const name = printable(mapping.name);
   if (isRefusal(mapping) && verdict !== "existing") {
     return `rejected: refused on purpose by the mapping ${name} (to: none)`;
   }
   const all = destinations.flatMap((index) => describeAt(answer, index));
+  const why =
+    candidates(mapping, family).length === 0
+      ? describeNoFamily(family)
+      : "no destination is among --listening";
   switch (verdict) {
     case null:
       return all.length === 0
-        ? `${name} decides, and no destination of it takes IPv${familyOf(question.packet.local)}`
+        ? `${name} decides, and ${describeNoFamily(family)}`
         : `${name} decides: ${all.join(" or ")} gets it if it listens (who listens was not looked at: --listening)`;
     case "selected":
       return `selected: ${all.join(" or ")} gets it, if only those of --listening listen`;
     case "existing":
       return "existing: the socket of --listening that already listens keeps it";
     case "missed":
-      return "missed: no destination is among --listening, and the kernel goes on";
+      return `missed: ${why}, and the kernel goes on`;
     case "rejected":
-      return "rejected: no destination is among --listening, and the mapping says miss: reject";
+      return `rejected: ${why}, and the mapping says miss: reject`;
     case "unmanaged":
       return "unmanaged: the kernel goes on as without ilm";
   }

@@ -4,6 +4,7 @@ import type { RuleDiff } from "../../rules/diff.js";
 import type { Moves, Way } from "../../rules/moves.js";
 import { destinationShape, mappingShape } from "../../api/mapping-shape.js";
 import { configurationError } from "../../errors.js";
+import { type Prefix, familyOf } from "../../model/address.js";
 import type { Mapping } from "../../model/mapping.js";
 import type { Rules } from "../../model/rules.js";
 import { formatPorts } from "../../model/ports.js";
@@ -65,7 +66,8 @@ export function describeDifference(
   return (
     renderDiff(rules, colours) +
     renderMoves({ moves: shown, more: moves.more }, colours) +
-    describeRest(counts, most)
+    describeRest(counts, most) +
+    `${describeCounts(counts, moves.more)}\n`
   );
 }
 
@@ -176,32 +178,34 @@ function movesShape({ moves, more }: Moves) {
   };
 }
 
-function wayShape({ from, interfaces, to }: Way) {
-  return { from, interface: interfaces, to: to.map(destinationShape) };
+function wayShape({ from, interfaces, to, unserved }: Way) {
+  return { from, interface: interfaces, to: to.map(destinationShape), unserved };
 }
 
 /** Renders moves, each as `tcp 443 on 203.0.113.0/24: 127.0.1.10 -> 127.0.1.11`. */
 function renderMoves({ moves, more }: Moves, colours: Colours): string {
   if (moves.length === 0) return "";
   const lines = moves.map(
-    ({ protocol, ports, on, before, after }) =>
-      `  ${protocol} ${formatPorts([ports])} on ${describePlace(on)}: ${describeWays(before)} ${colours.bold("->")} ${describeWays(after)}`,
+    ({ protocol, ports, on, isRest, before, after }) =>
+      `  ${protocol} ${formatPorts([ports])} on ${describePlace(on, isRest)}: ${describeWays(before, on)} ${colours.bold("->")} ${describeWays(after, on)}`,
   );
   return `${colours.bold("connections that go elsewhere")}\n${lines.join("\n")}\n${more ? "  and perhaps more: the change is too large to follow each\n" : ""}`;
 }
 
-function describePlace(on: string): string {
-  if (!on.endsWith("/0")) return on;
-  return on.includes(":") ? "all other IPv6 addresses" : "all other IPv4 addresses";
+function describePlace(on: Prefix, isRest: boolean): string {
+  return on.endsWith("/0") ? `all ${isRest ? "other " : ""}IPv${familyOf(on)} addresses` : on;
 }
 
-function describeWays(ways: readonly Way[]): string {
-  const words = ways.map(({ from, interfaces, to }) => {
+function describeWays(ways: readonly Way[], on: Prefix): string {
+  const words = ways.map(({ from, interfaces, to, unserved }) => {
     const conditions = [
       ...(from.length === 0 ? [] : [`from ${from.join(", ")}`]),
       ...(interfaces.length === 0 ? [] : [`by ${interfaces.join(", ")}`]),
     ];
-    const target = describeDestinations(to);
+    const target =
+      unserved === null
+        ? describeDestinations(to)
+        : `${unserved} (no destination takes IPv${familyOf(on)})`;
     return conditions.length === 0 ? target : `${conditions.join(" ")}: ${target}`;
   });
   const [last] = ways.slice(-1);

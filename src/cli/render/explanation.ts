@@ -8,6 +8,7 @@ import { isRefusal, isWeighted, type Destination, type Mapping } from "../../mod
 import { type Rules, allMappings } from "../../model/rules.js";
 import { countPorts, formatPorts, portsContain } from "../../model/ports.js";
 import { formatOrigin } from "../../api/mapping-shape.js";
+import { candidates } from "../../rules/candidates.js";
 import type { Judge } from "../../rules/judge.js";
 import type { DestinationState } from "../../rules/listening.js";
 import { passedOver } from "../../rules/passed-over.js";
@@ -363,7 +364,20 @@ function attemptSteps(explained: Explained, mapping: Mapping): string[] {
     const why = describeAttempt(explained, became, index, formatEndpoint(address, port));
     return `destination ${name}: ${why}`;
   });
+  const family = familyOf(explanation.packet.local);
+  if (
+    explanation.verdict !== "existing" &&
+    !isRefusal(mapping) &&
+    candidates(mapping, family).length === 0
+  ) {
+    return [describeNoFamily(family)];
+  }
   return [...order, ...attempts];
+}
+
+/** Says that a mapping leads packets of the family nowhere. */
+export function describeNoFamily(family: Family): string {
+  return `no destination of it takes IPv${family}`;
 }
 
 function describeAttempt(

@@ -4,6 +4,7 @@ import { auditKinds } from "../../model/audit.js";
 import type { AuditOptions } from "../commands/audit.js";
 import { shownVerdicts } from "./decision-filter.js";
 import {
+  differencesOptions,
   fileOption,
   groups,
   limitOption,
@@ -128,7 +129,10 @@ export function defineNouns(define: Define): void {
       "The latest first; `active` marks the rules that are active now. With a number, one change in full, mapping by mapping. The last 100 changes are kept, with their rules in at most 64 MiB: below /var/lib/ilm/history, over boots, and for other network namespaces than the host's own below /run/ilm, as long as they have rules. `ilm rollback` returns to one. It takes root.",
     ],
     arguments: [new Argument("[NUMBER]", "show this change in full")],
-    options: [new Option("--limit <NUMBER>", "show at most this many changes (default: 20)")],
+    options: [
+      limitOption("show at most this many changes (default: 20); of one, this many of each kind"),
+      new Option("--summary", "of one change, show how much differs, in one line"),
+    ],
     examples: [
       { command: "ilm history", purpose: "what changed, and who changed it" },
       { command: "ilm history 1", purpose: "one change, mapping by mapping" },
@@ -427,8 +431,7 @@ export function defineNouns(define: Define): void {
         "--against <FILE>",
         "compare with this configuration, and not with the active rules",
       ),
-      new Option("--summary", "show how much would change, in one line"),
-      limitOption("how much of each kind to show at most"),
+      ...differencesOptions(),
     ],
     examples: [
       { command: "ilm diff -f /etc/ilm/ilm.yaml", purpose: "before applying a file" },

@@ -6,6 +6,7 @@ import type { DrainOptions } from "../commands/drain.js";
 import { collect } from "./collect.js";
 import {
   confirmOption,
+  differencesOptions,
   dryRunOption,
   fileOption,
   groups,
@@ -103,6 +104,7 @@ export function defineVerbs(define: Define): void {
       fileOption(),
       replaceOption(),
       dryRunOption(),
+      ...differencesOptions("with --dry-run: "),
       confirmOption(),
       waitOption(),
       timingOption(),
@@ -220,6 +222,7 @@ export function defineVerbs(define: Define): void {
         "let them end by themselves after this time: 30s, 10m, 1h, 2d; with --replace, from now on again",
       ),
       dryRunOption(),
+      ...differencesOptions("with --dry-run: "),
       confirmOption(),
       waitOption(),
       timingOption(),
@@ -248,7 +251,13 @@ export function defineVerbs(define: Define): void {
       "Takes their names, or the text that they were added with. To remove a mapping of a file, edit the file.",
     ],
     arguments: [new Argument("<NAME...>", "as `ilm mappings` shows it, e.g. tcp:8080")],
-    options: [dryRunOption(), confirmOption(), waitOption(), timingOption()],
+    options: [
+      dryRunOption(),
+      ...differencesOptions("with --dry-run: "),
+      confirmOption(),
+      waitOption(),
+      timingOption(),
+    ],
     examples: [
       { command: "ilm remove tcp:8080", purpose: "the mapping that `ilm add tcp:8080=...` added" },
     ],
@@ -334,7 +343,12 @@ export function defineVerbs(define: Define): void {
       "While a change waits for `ilm confirm`, a rollback without a number takes it back; once it has gone back, there is nothing left to take back, and a number is needed.",
     ],
     arguments: [new Argument("[NUMBER]", "the change whose rules are wanted")],
-    options: [dryRunOption(), waitOption(), timingOption()],
+    options: [
+      dryRunOption(),
+      ...differencesOptions("with --dry-run: "),
+      waitOption(),
+      timingOption(),
+    ],
     examples: [
       { command: "ilm rollback", purpose: "take the last change back" },
       { command: "ilm rollback 1 --dry-run", purpose: "what would differ from now" },

@@ -70,6 +70,11 @@ export const waitOption = (): Option =>
     "--wait <SECONDS>",
     "give up when another writer keeps this change waiting for this long (default: 30)",
   );
+/** How much of a difference is shown. `when` precedes the help, where not each use shows one. */
+export const differencesOptions = (when = ""): Option[] => [
+  new Option("--summary", `${when}show how much differs, in one line`),
+  limitOption(`${when}how much of each kind to show at most`),
+];
 export const dryRunOption = (): Option =>
   new Option(
     "--dry-run",

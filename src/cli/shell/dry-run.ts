@@ -10,10 +10,22 @@ import { print, type Context } from "./context.js";
 import type { DryRunJson } from "../../json/diff.js";
 import { published } from "../../json/published.js";
 import { describeDifference, differenceOf, differenceShape } from "../render/difference.js";
+import { mostOf, refuseDifferences, type DifferencesOptions } from "./differences.js";
 import { describeTiming, type TimingOptions } from "./timing.js";
 
-export interface DryRunOptions {
+/** How much of the difference to show is only asked with `dryRun`. */
+export interface DryRunOptions extends DifferencesOptions {
   readonly dryRun?: boolean;
+}
+
+/** Reports whether this is a dry run. Throws USAGE for what only a dry run takes. */
+export function isDryRun(options: DryRunOptions): boolean {
+  if (options.dryRun === true) {
+    mostOf(options);
+    return true;
+  }
+  refuseDifferences(options, "--dry-run");
+  return false;
 }
 
 type RulesChange = Extract<Change, { kind: "apply" | "add" | "remove" }>;
@@ -26,7 +38,10 @@ export async function printDryRun(
   context: Context,
   dataPlane: DataPlane,
   change: RulesChange,
-  { warnings = [], ...options }: TimingOptions & { readonly warnings?: readonly Problem[] },
+  {
+    warnings = [],
+    ...options
+  }: TimingOptions & DifferencesOptions & { readonly warnings?: readonly Problem[] },
 ): Promise<void> {
   // As in the change itself, only a whole configuration may replace rules that cannot be read.
   const active = change.kind === "apply" ? activeIfReadable(dataPlane) : dataPlane.active();
@@ -34,11 +49,17 @@ export async function printDryRun(
   const after = rulesAfter(withoutEnded(before, bootSeconds()), change);
   const difference = await differenceOf(readRules(before), readRules(after));
   const timing = stepTimes();
+  const most = mostOf(options);
   await print(
     context,
-    published<DryRunJson>()({ dryRun: true, ...differenceShape(difference), warnings, timing }),
+    published<DryRunJson>()({
+      dryRun: true,
+      ...differenceShape(difference, most),
+      warnings,
+      timing,
+    }),
     () =>
-      describeDifference(difference, context.colours) +
+      describeDifference(difference, context.colours, most) +
       "dry run: nothing was changed\n" +
       describeTiming(options, timing),
   );

@@ -139,3 +139,49 @@ test("what a change moves is told in the order in which mappings are asked, not 
     moves.map(({ before: was, after: is }) => [was.length, is.map(({ from }) => from)]),
   ).toEqual([[1, [["10.0.0.0/8"], []]]]);
 });
+
+describe("a connection whose family no destination takes", () => {
+  const only4 = mapping("only4", port);
+  const both = mapping("both", {
+    ...port,
+    to: ["127.0.1.10", "fd5e:ed00::10"].map((one) => ({ address: one as Address, port: "same" })),
+  });
+  const movesOf = (before: readonly Mapping[], after: readonly Mapping[]) => {
+    const [was, is] = [rules(ruleSet(...before)), rules(ruleSet(...after))];
+    return findMoves(was, is, diffRules(was, is)).moves;
+  };
+
+  test("goes nowhere else by a new mapping: missed is as not mapped", () => {
+    expect(movesOf([], [only4])).toMatchObject([{ on: "0.0.0.0/0", before: [], isRest: false }]);
+  });
+
+  test("is rejected by a mapping that says so", () => {
+    expect(movesOf([], [{ ...only4, miss: "reject" }])).toMatchObject([
+      { on: "0.0.0.0/0" },
+      { on: "::/0", before: [], after: [{ to: [], unserved: "rejected" }] },
+    ]);
+  });
+
+  test("is missed where another mapping led it to a daemon", () => {
+    const moves = movesOf([both], [{ ...only4, name: "both" }]);
+    expect(moves.find(({ on }) => on === "::/0")).toMatchObject({
+      before: [{ to: [{ address: "fd5e:ed00::10" }], unserved: null }],
+      after: [{ to: [], unserved: "missed" }],
+    });
+    expect(moves.find(({ on }) => on === "0.0.0.0/0")).toBeUndefined();
+  });
+});
+
+test("what a change moves is the rest of the addresses where a mapping has some of them", () => {
+  const some = mapping("some", { ...port, on: [prefix("203.0.113.0/24")] });
+  const otherPort = mapping("other", { ...some, ports: [{ first: 1, last: 442 }] });
+  const before = rules(ruleSet());
+  const after = rules(ruleSet(mapping("all", port), some, otherPort));
+  const { moves } = findMoves(before, after, diffRules(before, after));
+  expect(
+    moves.filter(({ ports }) => ports.first === 443).map(({ on, isRest }) => [on, isRest]),
+  ).toEqual([
+    ["0.0.0.0/0", true],
+    ["203.0.113.0/24", true],
+  ]);
+});

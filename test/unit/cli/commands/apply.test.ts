@@ -163,6 +163,27 @@ describe("--dry-run", () => {
     expect(world.dataPlane.active()?.generation).toBe(1);
   });
 
+  test("shows as much as is asked for, and ends with what it comes to", async () => {
+    world.dataPlane.apply(activeRules(ruleSet(mapping("old"))));
+    const file = [put("rules.yaml", good)];
+    const summed = await world.text(applying({ file, dryRun: true, summary: true }));
+    expect(summed).toMatch(/^\+2 -1 ~0 mappings, .*\ndry run: nothing was changed\n$/);
+    const limited = await world.text(applying({ file, dryRun: true, limit: "1" }));
+    expect(limited.match(/^\+ http/gm)).toHaveLength(1);
+    expect(limited).toMatch(
+      /\nand 1 more mappings added.*\n\+2 -1 ~0 mappings, .*\ndry run: nothing was changed\n$/,
+    );
+    const json = await world.json("apply", applying({ file, dryRun: true, summary: true }));
+    expect(json).toMatchObject({ counts: { added: 2, removed: 1 }, added: [], removed: [] });
+  });
+
+  test.each([{ summary: true }, { limit: "3" }])("is what takes %j", async (options) => {
+    const { err, status } = await world.end(false, applying(options, "tcp:8080=127.0.1.10:80"));
+    expect(err).toMatch(/^ilm: --\w+: no difference is shown without --dry-run\n  Add --dry-run/);
+    expect(status).toBe(ExitStatus.usage);
+    expect(world.asked).toEqual([]);
+  });
+
   test("of a mapping that is there already is refused as the change would be", async () => {
     world.dataPlane.apply(activeRules(ruleSet(), [mapping("tcp:8080")]));
     const { err, status } = await world.end(

@@ -1,6 +1,7 @@
 // Goal: each way a lookup can end is told in words that name who, where and why, and as the JSON
 // that scripts rely on.
 import { describe, expect, test } from "vitest";
+import type { Address } from "../../../../src/model/address.js";
 import pc from "picocolors";
 import {
   explanationShape,
@@ -136,6 +137,20 @@ describe("selected", () => {
     const gone = { ...selected, selected: null };
     expect(explanationShape(gone).listener).toMatchObject({ pid: null, cookie: "42" });
     expect(words(gone)).toContain("socket 42");
+  });
+});
+
+describe("a packet whose family no destination takes", () => {
+  const four = { ...web, to: [{ address: "127.0.1.10" as Address, port: "same" as const }] };
+
+  test("is missed, and told why", () => {
+    const given = explained({ packet: packet("2001:db8:77::1", 443) }, [], { mapping: four });
+    expect(words(given)).toMatch(/\nno destination of it takes IPv6\nmissed: /);
+  });
+
+  test("is of the other family than what is told of", () => {
+    const given = explained({ packet: packet("203.0.113.5", 443) }, [], { mapping: four });
+    expect(words(given)).not.toContain("takes IPv");
   });
 });
 
