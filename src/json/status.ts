@@ -52,7 +52,7 @@ export const status = object({
   off: field(boolean, "True after `ilm off`: the rules decide nothing until `ilm on`."),
   generation: field(
     nullable(integer),
-    "The number of the active rules, from 1. A change gets a higher one, not always the next; after one that went back it is that of the rules before. Null when nothing is loaded.",
+    "The number of the active rules, from 1. A change gets a higher one, not always the next; after one that went back it is that of the rules before. It is null when nothing is loaded.",
   ),
   pending: field(
     nullable(pending),
