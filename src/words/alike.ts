@@ -45,6 +45,31 @@ export function gist(message: string, names: readonly string[]): string {
     .replaceAll(/[^\s,;()]+/g, (word) => (isName(word) ? "#" : word));
 }
 
+/**
+ * Groups items that say the same of different places, however few: the first says it, and of each
+ * other one only the words are returned that it has instead.
+ */
+export function mergeSame<Item>(
+  items: readonly Item[],
+  sayingOf: (item: Item) => { readonly key: string; readonly text: string },
+): { readonly item: Item; readonly elsewhere: readonly string[] }[] {
+  const found = new Map<string, { item: Item; text: string; elsewhere: string[] }>();
+  for (const item of items) {
+    const { key, text } = sayingOf(item);
+    const known = found.get(key);
+    if (known === undefined) found.set(key, { item, text, elsewhere: [] });
+    else known.elsewhere.push(wordsInstead(known.text, text));
+  }
+  return [...found.values()].map(({ item, elsewhere }) => ({ item, elsewhere }));
+}
+
+/** Returns the words of `other` that are not in `text`: `fd5e:ed00::10` beside `127.0.1.10`. */
+function wordsInstead(text: string, other: string): string {
+  const wordsOf = (from: string): string[] => from.match(/[^\s,;()]+/g) ?? [];
+  const known = new Set(wordsOf(text));
+  return [...new Set(wordsOf(other))].filter((word) => !known.has(word)).join(" ");
+}
+
 /** Says how many more there are like the one before, and names the first; empty for none. */
 export function describeOthers(names: readonly string[]): string {
   if (names.length === 0) return "";

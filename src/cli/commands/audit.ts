@@ -31,6 +31,7 @@ import {
   describeTried,
   remedyForRefused,
 } from "../../words/refusal.js";
+import { describeOthers, gist, groupAlike } from "../../words/alike.js";
 import { count, formatAge, indent, printable } from "../../words/text.js";
 import { describeRest, limitTo, type LimitOptions } from "../shell/limit.js";
 import { readActive, withDataPlane } from "../shell/with-data-plane.js";
@@ -61,7 +62,10 @@ export async function audit(context: Context, options: AuditOptions = {}): Promi
     published<AuditJson>()(shown.map((finding) => findingShape(finding, holderOf))),
     () => {
       if (findings.length === 0) return "nothing found\n";
-      const entries = shown.map((finding) => renderFinding(context, finding, holderOf));
+      const entries = groupAlike(shown, (one) => gistOf(one, holderOf)).map(({ item, others }) => {
+        const more = describeOthers(others.map((finding) => nameOf(finding, holderOf)));
+        return renderFinding(context, item, holderOf) + (more === "" ? "" : indent(`${more}\n`));
+      });
       const rest = describeRest(limited, "finding");
       return `${entries.join("\n")}\n${count(findings.length, "finding")}\n${rest}`;
     },
@@ -173,6 +177,18 @@ function findingShape(finding: Finding, holderOf: HolderOf) {
 function renderFinding({ colours }: Context, finding: Finding, holderOf: HolderOf): string {
   const { message, remedy } = finding;
   return `${colours.yellow(subject(finding, holderOf))}\n${indent(`${printable(message)}\n${printable(remedy)}`)}\n`;
+}
+
+/** What a finding says, and of which daemon, whatever the mapping and the address. */
+function gistOf(finding: Finding, holderOf: HolderOf): string {
+  const { kind, message, remedy, service, mapping } = finding;
+  const names = [service, mapping].filter((name) => name !== undefined);
+  const texts = [subject(finding, holderOf), message, remedy];
+  return [kind, ...texts.map((text) => gist(text, names))].join("; ");
+}
+
+function nameOf(finding: Finding, holderOf: HolderOf): string {
+  return finding.mapping ?? finding.service ?? subject(finding, holderOf);
 }
 
 /** Names what the finding is about. */

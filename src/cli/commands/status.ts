@@ -7,7 +7,7 @@ import { circumstancesOf } from "../../doctor/circumstances.js";
 import { print, type Context } from "../shell/context.js";
 import type { StatusJson } from "../../json/status.js";
 import { published } from "../../json/published.js";
-import { describeOthers, groupAlike } from "../../words/alike.js";
+import { describeOthers, gist, groupAlike, mergeSame } from "../../words/alike.js";
 import { describeQueue } from "../../words/queue.js";
 import { describeUnserved } from "../../daemon/describe-unserved.js";
 import { count, formatAge, indent, printable } from "../../words/text.js";
@@ -195,13 +195,28 @@ function render({ colours }: Context, shape: StatusJson): string {
     facts.push(["UDP flows", `${shape.flows.live}, of at most ${shape.flows.capacity}`]);
   }
   const table = facts.map(([name, value]) => `${`${name}:`.padEnd(12)}${value}\n`).join("");
-  const warnings = groupAlike(shape.warnings, kindOf).map(({ item, others }) => {
-    const more = describeOthers(others.flatMap(({ about = [] }) => about));
-    const lines = `${item.remedy}\n${more === "" ? "" : `${more}\n`}`;
+  const merged = mergeSame(shape.warnings, sayingOf);
+  const warnings = groupAlike(merged, ({ item }) => kindOf(item)).map(({ item: one, others }) => {
+    const { item, elsewhere } = one;
+    const more = describeOthers(others.flatMap(({ item: { about = [] } }) => about));
+    const lines = [
+      ...(elsewhere.length === 0 ? [] : [`the same of ${elsewhere.join(", ")}`]),
+      item.remedy,
+      ...(more === "" ? [] : [more]),
+    ]
+      .map((line) => `${line}\n`)
+      .join("");
     return `\n${colours.yellow("warning")}: ${item.message}\n${indent(lines)}`;
   });
   const remarks = shape.notes.map((note) => `\nnote: ${note}\n`);
   return table + warnings.join("") + remarks.join("");
+}
+
+/** What a warning says of its mappings, whichever address it is about. */
+function sayingOf({ kind, message, remedy, about }: StatusJson["warnings"][number]) {
+  const text = `${message}; ${remedy}`;
+  const key = about === undefined ? text : [kind, ...about, gist(text, about)].join(" ");
+  return { key, text: message };
 }
 
 /** What a warning says, whichever mapping it is about. */

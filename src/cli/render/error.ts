@@ -15,10 +15,9 @@ export function reportError(context: Context, error: unknown): ExitStatus {
     context.write(`${JSON.stringify(json, null, 2)}\n`);
   } else {
     context.note(`ilm: ${body.message}\n`);
-    // Each problem takes one line, whatever the name of its file.
-    for (const problem of body.problems) {
-      context.note(`${indent(printable(formatProblem(problem)))}\n`);
-    }
+    noteProblems(body.problems, (text) => {
+      context.note(`${indent(text)}\n`);
+    });
     if (body.remedy !== null) context.note(`${indent(body.remedy)}\n`);
   }
   const known = foreseen(error);
@@ -36,10 +35,23 @@ function bugReport(error: unknown): string {
 /** Shows the warnings of a valid configuration on standard error; with `--json` it shows none. */
 export function noteWarnings(context: Context, warnings: readonly Problem[]): void {
   if (context.json) return;
-  for (const { item, others } of groupAlike(warnings, gistOf)) {
-    context.note(`ilm: ${printable(formatProblem(item))}\n`);
-    const more = describeOthers(others.map(nameOf));
-    if (more !== "") context.note(indent(`${more}\n`));
+  noteProblems(warnings, (text) => {
+    context.note(`ilm: ${text}\n`);
+  });
+}
+
+/**
+ * Tells of problems, each on one line, whatever the name of its file. Warnings that say the same
+ * are told once, with how many there are; an error never stands for another.
+ */
+function noteProblems(problems: readonly Problem[], note: (text: string) => void): void {
+  const kindOf = ({ problem, index }: { problem: Problem; index: number }): string =>
+    problem.severity === "warning" ? gistOf(problem) : `error ${index}`;
+  const numbered = problems.map((problem, index) => ({ problem, index }));
+  for (const { item, others } of groupAlike(numbered, kindOf)) {
+    const more = describeOthers(others.map(({ problem }) => nameOf(problem)));
+    const line = printable(formatProblem(item.problem));
+    note(more === "" ? line : `${line}\n${indent(more)}`);
   }
 }
 

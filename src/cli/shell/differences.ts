@@ -15,7 +15,7 @@ export function mostOf({ summary, limit }: DifferencesOptions): number {
   return summary === true ? 0 : most;
 }
 
-/** Throws USAGE when the options are given where no difference is shown. `needed` is what shows one. */
+/** Throws USAGE for options that are given without `needed`, by which a difference is shown. */
 export function refuseDifferences(options: DifferencesOptions, needed: string): void {
   for (const name of ["summary", "limit"] as const) {
     if (options[name] === undefined) continue;

@@ -1,6 +1,6 @@
 // Goal: what is said alike about many is read once, with a count and the first names.
 import { describe, expect, test } from "vitest";
-import { describeOthers, gist, groupAlike } from "../../../src/words/alike.js";
+import { describeOthers, gist, groupAlike, mergeSame } from "../../../src/words/alike.js";
 
 describe("items of a kind", () => {
   const kindOf = (text: string): string => text.charAt(0);
@@ -16,6 +16,18 @@ describe("items of a kind", () => {
     const few = ["a1", "a2", "a3"];
     expect(groupAlike(few, kindOf)).toEqual(few.map((item) => ({ item, others: [] })));
   });
+});
+
+test("items that say the same of other places are one, with the words that differ", () => {
+  const texts = [
+    "web leads to 127.0.1.10, where nothing listens",
+    "web leads to fd5e:ed00::10, where nothing listens",
+    "dns leads to 127.0.1.53, where nothing listens",
+  ];
+  expect(mergeSame(texts, (text) => ({ key: text.slice(0, 3), text }))).toEqual([
+    { item: texts[0], elsewhere: ["fd5e:ed00::10"] },
+    { item: texts[2], elsewhere: [] },
+  ]);
 });
 
 test("the gist of a message is the same whatever it is about", () => {

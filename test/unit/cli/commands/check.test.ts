@@ -79,6 +79,20 @@ test("500 warnings of a kind are one, with a count and the first names; JSON has
   expect(json.problems).toHaveLength(500);
 });
 
+test("warnings of a kind are one beside errors, each of which is shown", async () => {
+  const ports = Array.from({ length: 40 }, (_, index) => 8000 + index);
+  const many = ports.map(
+    (port) => `  - { name: m${port}, port: ${port}, on: 127.0.2.0/24, to: "127.0.2.7:${port}" }\n`,
+  );
+  const wrong = [0, 65_536, 65_537, 65_538].map((port) => `  - { port: ${port}, to: "*:1" }\n`);
+  const file = put("rules.yaml", `version: 1\nmappings:\n${[...many, ...wrong].join("")}`);
+  const { err, status } = await world.end(false, checking({ file: [file] }));
+  expect(status).toBe(ExitStatus.configuration);
+  expect(err.match(/warning: /g)).toHaveLength(1);
+  expect(err).toContain(`\n    and 39 more like it: ${file}:4, ${file}:5, ${file}:6 and 36 more`);
+  expect(err.match(/: mappings\[4\d\]\.port: /g)).toHaveLength(4);
+});
+
 test("every error of a bad file is shown at once, with place and what would be right", async () => {
   const command = checking({ file: [put("rules.yaml", bad)] });
   const { out, err, status } = await world.end(false, command);

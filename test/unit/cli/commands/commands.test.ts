@@ -77,7 +77,8 @@ describe("a limit", () => {
       listener("0.0.0.0", 9000 + index, { cookie: `${9000 + index}` }),
     );
     const { out } = await world.end(false, (context) => audit(context, { limit: "4" }));
-    expect(out.match(/listens on every address/g)).toHaveLength(4);
+    expect(out.match(/listens on every address/g)).toHaveLength(1);
+    expect(out).toMatch(/\n {2}and 3 more like it: tcp /);
     expect(out).toMatch(/\n32 findings\nand 28 more findings: shown with a higher --limit\n$/);
   });
 
@@ -134,6 +135,20 @@ describe("status", () => {
     expect(json.warnings.filter(({ kind }) => kind === "wildcard-would-answer")).toHaveLength(40);
     const checks = (await world.json("doctor", doctor)) as { checks: { name: string }[] };
     expect(checks.checks.filter(({ name }) => name === "wildcard-would-answer")).toHaveLength(40);
+  });
+
+  test("warns of a mapping once, whatever the number of its addresses", async () => {
+    const both = mapping("web", {
+      to: ["127.0.1.10", "fd5e:ed00::10"].map((one) => ({ address: address(one), port: 80 })),
+    });
+    world.dataPlane.apply(activeRules(ruleSet(both)));
+    world.dataPlane.sockets = [listener("::", 80, { cookie: "80" })];
+    const text = await world.text(status);
+    expect(text.match(/^warning: the mapping web leads to 127\.0\.1\.10:80/gm)).toHaveLength(1);
+    expect(text).toMatch(/^ {2}the same of \[fd5e:ed00::10\]:80$/m);
+    expect(text.match(/Let that daemon listen/g)).toHaveLength(1);
+    const json = (await world.json("status", status)) as { warnings: { kind: string }[] };
+    expect(json.warnings.filter(({ kind }) => kind === "wildcard-would-answer")).toHaveLength(2);
   });
 
   test("says that nobody follows the file, and who is about to change the rules", async () => {
@@ -286,6 +301,21 @@ test("flows names the mapping by which each client came, the last first", async 
   const value = await world.json("flows", flows);
   expect(value).toMatchObject([{ client: { port: 2 }, mapping: "dns" }, { client: { port: 1 } }]);
   expect(await world.text(flows)).toContain("198.51.100.7:2");
+});
+
+test("audit groups findings that are alike; JSON has all", async () => {
+  const many = Array.from({ length: 40 }, (_, index) =>
+    mapping(`m${8000 + index}`, {
+      ports: [{ first: 8000 + index, last: 8000 + index }],
+      to: [{ address: address("127.0.1.10"), port: 8000 + index }],
+    }),
+  );
+  world.dataPlane.apply(activeRules(ruleSet(...many)));
+  const unserved = (context: Context) => audit(context, { kind: ["mapping-unserved"] });
+  const text = (await world.end(false, unserved)).out;
+  expect(text).toMatch(/^mapping m8000\n.*\n.*\n {2}and 39 more like it: m8001, m8002, m8003 and/);
+  expect(text).toMatch(/\n\n40 findings\n$/);
+  expect(await world.json("audit", unserved)).toHaveLength(40);
 });
 
 test("audit finds who is on every address, and its status says so", async () => {
