@@ -83,7 +83,7 @@ _ilm() {
             '(-h --help)--help[show help]' \
             '*:only the mappings with these names:{ compadd -- ${(f)"$(ilm mappings --names 2>/dev/null)"} }' ;;
         wait)
-          _arguments '--timeout[give up after this long (default: 30)]:SECONDS: ' \
+          _arguments '--timeout[give up after this long (60, 90s, 10m, 1h30m; default: 30)]:TIME: ' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
@@ -294,8 +294,8 @@ _ilm() {
             '--dry-run[change nothing: show what would change, as `ilm diff` does, or why it would fail]' \
             '--summary[with --dry-run: show how much differs, in one line]' \
             '--limit[with --dry-run: how much of each kind to show at most]:NUMBER: ' \
-            '--confirm[go back by itself after this time (60, 10m), unless `ilm confirm` comes; no process is needed for that]:SECONDS: ' \
-            '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
+            '--confirm[go back by itself after this time (60, 90s, 10m, 1h30m), unless `ilm confirm` comes; no process is needed for that]:TIME: ' \
+            '--wait[give up when another writer keeps this change waiting for this long (60, 90s, 10m, 1h30m; default: 30)]:TIME: ' \
             '--timing[show how long each step took (always included in --json)]' \
             '--over-newer[also replace rules that a newer version of ilm made; mappings added at run time and counters are lost]' \
             '(-V --version)-V[show the version]' \
@@ -315,10 +315,10 @@ _ilm() {
             '--lines[change nothing: print what to write into each daemon'\''s own configuration, so that it listens on its own addresses by itself]' \
             '--restart[how to restart what is no systemd unit, e.g. app=/opt/app/restart.sh]:NAME=COMMAND...: ' \
             '--socket-units[write a socket unit for these, so that they start with the first connection; the daemon has to take its sockets from systemd (sd_listen_fds)]:NAME...: ' \
-            '--drain[how long open connections get to end before a restart (default: 3)]:SECONDS: ' \
-            '--start-timeout[how long a restarted daemon gets to listen again, before it is taken back (default: 60)]:SECONDS: ' \
+            '--drain[how long open connections get to end before a restart (60, 90s, 10m, 1h30m; default: 3)]:TIME: ' \
+            '--start-timeout[how long a restarted daemon gets to listen again, before it is taken back (default: 60)]:TIME: ' \
             '--spare-ssh-port[the port of the second sshd (default: the first free one from 2222 on)]:PORT: ' \
-            '--login-timeout[how long to wait for a new login over SSH; without one, the second sshd stays (default: 300)]:SECONDS: ' \
+            '--login-timeout[how long to wait for a new login over SSH; without one, the second sshd stays (default: 300)]:TIME: ' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
@@ -340,12 +340,12 @@ _ilm() {
             '(-h --help)--help[show help]' ;;
         add)
           _arguments '--replace[replace a mapping of the same name that was added before]' \
-            '--for[let them end by themselves after this time: 30s, 10m, 1h, 2d; with --replace, from now on again]:TIME: ' \
+            '--for[let them end by themselves after this time (60, 90s, 10m, 1h30m); with --replace, from now on again]:TIME: ' \
             '--dry-run[change nothing: show what would change, as `ilm diff` does, or why it would fail]' \
             '--summary[with --dry-run: show how much differs, in one line]' \
             '--limit[with --dry-run: how much of each kind to show at most]:NUMBER: ' \
-            '--confirm[go back by itself after this time (60, 10m), unless `ilm confirm` comes; no process is needed for that]:SECONDS: ' \
-            '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
+            '--confirm[go back by itself after this time (60, 90s, 10m, 1h30m), unless `ilm confirm` comes; no process is needed for that]:TIME: ' \
+            '--wait[give up when another writer keeps this change waiting for this long (60, 90s, 10m, 1h30m; default: 30)]:TIME: ' \
             '--timing[show how long each step took (always included in --json)]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
@@ -360,8 +360,8 @@ _ilm() {
           _arguments '--dry-run[change nothing: show what would change, as `ilm diff` does, or why it would fail]' \
             '--summary[with --dry-run: show how much differs, in one line]' \
             '--limit[with --dry-run: how much of each kind to show at most]:NUMBER: ' \
-            '--confirm[go back by itself after this time (60, 10m), unless `ilm confirm` comes; no process is needed for that]:SECONDS: ' \
-            '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
+            '--confirm[go back by itself after this time (60, 90s, 10m, 1h30m), unless `ilm confirm` comes; no process is needed for that]:TIME: ' \
+            '--wait[give up when another writer keeps this change waiting for this long (60, 90s, 10m, 1h30m; default: 30)]:TIME: ' \
             '--timing[show how long each step took (always included in --json)]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
@@ -375,8 +375,8 @@ _ilm() {
         drain)
           _arguments '--force[also where nobody would be left: new connections then end as if nobody listened (`miss`)]' \
             '--until-idle[wait until no connection and no UDP client is left there, for root only]' \
-            '--timeout[with --until-idle: give up after this long, with status 1]:SECONDS: ' \
-            '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
+            '--timeout[with --until-idle: give up after this long (60, 90s, 10m, 1h30m), with status 1]:TIME: ' \
+            '--wait[give up when another writer keeps this change waiting for this long (60, 90s, 10m, 1h30m; default: 30)]:TIME: ' \
             '--timing[show how long each step took (always included in --json)]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
@@ -388,7 +388,7 @@ _ilm() {
             '(-h --help)--help[show help]' \
             '*:an address or a service, with or without the daemon'\''s port, perhaps with the protocol in front\: web, web\:8080, 127.0.1.10\:80, udp\:web:{ compadd -- ${(f)"$(ilm address --names 2>/dev/null)"} }' ;;
         undrain)
-          _arguments '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
+          _arguments '--wait[give up when another writer keeps this change waiting for this long (60, 90s, 10m, 1h30m; default: 30)]:TIME: ' \
             '--timing[show how long each step took (always included in --json)]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
@@ -403,7 +403,7 @@ _ilm() {
           _arguments '--dry-run[change nothing: show what would change, as `ilm diff` does, or why it would fail]' \
             '--summary[with --dry-run: show how much differs, in one line]' \
             '--limit[with --dry-run: how much of each kind to show at most]:NUMBER: ' \
-            '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
+            '--wait[give up when another writer keeps this change waiting for this long (60, 90s, 10m, 1h30m; default: 30)]:TIME: ' \
             '--timing[show how long each step took (always included in --json)]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
@@ -416,7 +416,7 @@ _ilm() {
             ':the change whose rules are wanted: ' ;;
         confirm)
           _arguments '--back[take the change back now, instead of keeping it]' \
-            '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
+            '--wait[give up when another writer keeps this change waiting for this long (60, 90s, 10m, 1h30m; default: 30)]:TIME: ' \
             '--timing[show how long each step took (always included in --json)]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
@@ -427,7 +427,7 @@ _ilm() {
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
         off)
-          _arguments '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
+          _arguments '--wait[give up when another writer keeps this change waiting for this long (60, 90s, 10m, 1h30m; default: 30)]:TIME: ' \
             '--timing[show how long each step took (always included in --json)]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
@@ -438,7 +438,7 @@ _ilm() {
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
         on)
-          _arguments '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
+          _arguments '--wait[give up when another writer keeps this change waiting for this long (60, 90s, 10m, 1h30m; default: 30)]:TIME: ' \
             '--timing[show how long each step took (always included in --json)]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
@@ -449,7 +449,7 @@ _ilm() {
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
         unload)
-          _arguments '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
+          _arguments '--wait[give up when another writer keeps this change waiting for this long (60, 90s, 10m, 1h30m; default: 30)]:TIME: ' \
             '--timing[show how long each step took (always included in --json)]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \

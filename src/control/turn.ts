@@ -72,6 +72,6 @@ function tooLong(error: IlmError, howLong: string): IlmError {
   return new IlmError("LOCKED", `${error.message} (${howLong})`, {
     cause: error,
     remedy:
-      "Wait until it is done and run the command again (`--wait SECONDS` waits longer), or stop it; a process that died holds no lock.",
+      "Wait until it is done and run the command again (`--wait TIME` waits longer), or stop it; a process that died holds no lock.",
   });
 }

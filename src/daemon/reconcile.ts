@@ -41,6 +41,7 @@ import {
 } from "../words/change.js";
 import { mappingsLeftAlone } from "../rules/drained.js";
 import { describeLeftAlone } from "../words/drained.js";
+import { formatMoment } from "../words/text.js";
 import { switched, unloadedResult, type AnsweredChange, type ChangeResult } from "../api/result.js";
 import { decide } from "../control/perform.js";
 import { refuseBesidePending } from "../dataplane/beside-pending.js";
@@ -348,7 +349,10 @@ export class Reconciler {
     if (good === null) return false;
     await this.#loadAndPut({ kind: "start", author: this.#self, stored: good.read });
     if (error !== null) this.#complain(error);
-    log.log("error", `the rules are those of ${good.keptAt}, when the configuration was right`);
+    log.log(
+      "error",
+      `the rules are those of ${formatMoment(good.keptAt)}, when the configuration was right`,
+    );
     return true;
   }
 

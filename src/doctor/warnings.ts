@@ -2,8 +2,9 @@
 import { type EphemeralPorts, warnOfEphemeralPorts } from "../rules/ephemeral.js";
 import { describeElsewhere, destinationsToFind, remedyForElsewhere } from "../rules/elsewhere.js";
 import type { DaemonStatus } from "../api/api.js";
+import type { ErrorBody } from "../api/error-body.js";
 import { describeKfuncTrouble } from "../words/change.js";
-import { asSentence } from "../errors.js";
+import { asSentence, formatProblem } from "../errors.js";
 import {
   LOOKUP_MISSING,
   type ActiveEngine,
@@ -276,9 +277,26 @@ export function refusedReload(daemon: DaemonStatus | null): Warning[] {
     {
       kind: "reload-failed",
       message: `${file} was refused in its current form; the previous rules stay active: ${error.message}`,
-      remedy: `Run \`${["ilm check", ...(followed.length === 0 ? [] : [fileArguments(followed)])].join(" ")}\` and fix what it reports; the daemon re-reads the file automatically.`,
+      remedy: remedyForRefused(error, followed),
     },
   ];
+}
+
+/** How many problems of a refused file are shown. */
+const PROBLEMS_SHOWN = 3;
+
+/** Shows what is wrong: `ilm check` knows nothing of mappings that were added at run time. */
+function remedyForRefused({ problems, remedy }: ErrorBody, followed: readonly string[]): string {
+  const errors = problems.filter(({ severity }) => severity === "error");
+  const rest = errors.length - PROBLEMS_SHOWN;
+  const files = followed.length === 0 ? [] : [fileArguments(followed)];
+  const check = `\`${["ilm check", ...files].join(" ")}\``;
+  return [
+    ...errors.slice(0, PROBLEMS_SHOWN).map(formatProblem),
+    ...(rest > 0 ? [`and ${count(rest, "more problem")}: ${check}`] : []),
+    ...(errors.length === 0 ? [remedy ?? `Run ${check} and fix what it reports.`] : []),
+    "The daemon tries again by itself when the file or the rules change.",
+  ].join("\n");
 }
 
 /** Warns of addresses of services and destinations that this host does not have. */

@@ -1,7 +1,7 @@
 /** What a change did and met, in words, for commands and the daemon's log. */
 import type { PendingChange } from "../model/pending.js";
 import { listSources } from "../model/sources.js";
-import { count as counted, printable } from "./text.js";
+import { count as counted, formatMoment, printable } from "./text.js";
 
 /** The number of mappings of one kind, and the names of the first. */
 interface Named {
@@ -160,10 +160,10 @@ export function describeRollback(to: number, turnedAway: readonly string[]): str
 /** Describes a change that waits for its confirmation, to follow "generation 8 ". */
 export function describePending(pending: PendingChange, now = Date.now()): string {
   const left = Math.max(0, Math.round((Date.parse(pending.until) - now) / 1000));
-  return `decides until ${pending.until} (${left} s from now), and then generation ${pending.backTo} again: \`ilm confirm\` keeps it`;
+  return `decides until ${formatMoment(pending.until, new Date(now))} (${left} s from now), and then generation ${pending.backTo} again: \`ilm confirm\` keeps it`;
 }
 
 /** Describes that a change went back, for lack of a confirmation. */
 export function describeWentBack(generation: number, at: string): string {
-  return `the change after generation ${generation} was not confirmed, and went back at ${at}`;
+  return `the change after generation ${generation} was not confirmed, and went back at ${formatMoment(at)}`;
 }

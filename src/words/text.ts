@@ -2,6 +2,7 @@
 import { printable } from "../printable.js";
 
 export { printable };
+export { formatMoment, formatTime } from "../model/moment.js";
 
 /** Formats a number with its noun: `1 mapping`, `3 mappings`. */
 export function count(number: number, singular: string, plural = `${singular}s`): string {
@@ -24,16 +25,6 @@ export function formatAge(milliseconds: number): string {
   if (seconds < 7200) return `${Math.floor(seconds / 60)} min`;
   if (seconds < 172_800) return `${Math.floor(seconds / 3600)} h`;
   return `${Math.floor(seconds / 86_400)} days`;
-}
-
-const minutes = new Intl.DateTimeFormat("sv", { hour: "2-digit", minute: "2-digit" });
-const day = new Intl.DateTimeFormat("sv");
-
-/** Formats a time of today as `14:02`, another as `2026-11-28 14:02`, in the host's time zone. */
-export function formatTime(time: Date, now: Date = new Date()): string {
-  const date = day.format(time);
-  const clock = minutes.format(time);
-  return date === day.format(now) ? clock : `${date} ${clock}`;
 }
 
 /** Indents every line. */

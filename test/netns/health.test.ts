@@ -285,7 +285,7 @@ describe("wait", () => {
 
   test.each([
     [["nobody"], /no mapping named nobody/],
-    [["spare", "--timeout", "soon"], /--timeout: "soon" is not a number of seconds/],
+    [["spare", "--timeout", "soon"], /--timeout: "soon" is not a length of time/],
   ])("%j is refused", async (args, message) => {
     const { status, stderr } = await network.server.ilm(["wait", ...args]);
     expect(status).not.toBe(0);

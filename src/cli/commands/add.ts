@@ -17,7 +17,7 @@ import { describeMapping } from "../render/mapping.js";
 import { describeTiming, type TimingOptions } from "../shell/timing.js";
 import type { AddChange } from "../../rules/change.js";
 import { confirmable, noteUnlessPending, type ConfirmOptions } from "../shell/confirm.js";
-import { UNITS } from "../shell/seconds.js";
+import { parseSeconds } from "../shell/seconds.js";
 import { waitSeconds, type WaitOptions } from "../shell/wait.js";
 import { withDataPlane } from "../shell/with-data-plane.js";
 
@@ -37,7 +37,7 @@ export async function add(
 ): Promise<void> {
   recordSteps();
   const wait = { waitSeconds: waitSeconds(options) };
-  const lasts = parseLasting(options.for);
+  const lasts = lastingSeconds(options.for);
   const asked = confirmable(options);
   const dryRun = isDryRun(options);
   const { parseMappingArgument } = await import("../../config/argument.js");
@@ -89,17 +89,16 @@ export async function add(
   }
 }
 
-const LONGEST_S = 366 * UNITS.d;
+/** The longest time for which mappings are added: 366 days. */
+const LONGEST_S = 366 * 86_400;
 
-/** Parses `30s`, `10m`, `1h` or `2d`, to seconds. Throws USAGE. */
-function parseLasting(text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  const [, number, unit] = /^([1-9][0-9]{0,8})([smhd])$/.exec(text) ?? [];
-  const seconds = Number(number) * UNITS[(unit ?? "s") as keyof typeof UNITS];
-  if (number !== undefined && seconds <= LONGEST_S) return seconds;
-  const what = number === undefined ? "is not a length of time" : "is longer than 366 days";
+/** Returns for how many seconds the mappings are to last. Throws USAGE. */
+function lastingSeconds(text: string | undefined): number | undefined {
+  const seconds = parseSeconds("--for", text);
+  if (seconds === undefined || (seconds > 0 && seconds <= LONGEST_S)) return seconds;
+  const what = seconds === 0 ? "is no time" : "is longer than 366 days";
   throw new IlmError("USAGE", `--for: ${JSON.stringify(text)} ${what}`, {
-    remedy: "Write a whole number with s, m, h or d: 30s, 10m, 1h, 2d.",
+    remedy: "Write for example `--for 10m`: at most 366d.",
   });
 }
 

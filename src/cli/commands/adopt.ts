@@ -118,7 +118,7 @@ function readRestart(text: string): [string, string] {
 }
 
 function seconds(option: string, text: string | undefined, otherwise: number): number {
-  return parseSeconds(option, text, `Write for example \`${option} ${otherwise}\`.`) ?? otherwise;
+  return parseSeconds(option, text) ?? otherwise;
 }
 
 function readPort(text: string): number {

@@ -79,7 +79,7 @@ export async function changeDrained(
   options: DrainOptions,
   texts: readonly string[],
 ): Promise<ExitStatus> {
-  const seconds = parseSeconds("--timeout", options.timeout, "Write 60.") ?? Infinity;
+  const seconds = parseSeconds("--timeout", options.timeout) ?? Infinity;
   recordSteps();
   const change = { kind, drained: texts.map(parseDrained), force: options.force === true };
   const wait = { waitSeconds: waitSeconds(options) };

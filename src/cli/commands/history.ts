@@ -9,7 +9,7 @@ import { formatDrained } from "../../model/drained.js";
 import { noActiveRules, readRules } from "../../model/rules.js";
 import { listSources } from "../../model/sources.js";
 import { describeChange } from "../../words/change.js";
-import { count, indent, namesShown, printable } from "../../words/text.js";
+import { count, formatMoment, indent, namesShown, printable } from "../../words/text.js";
 import {
   describeDifference,
   differenceOf,
@@ -100,15 +100,11 @@ function describeUnrecorded({
   wentBack,
 }: Pick<HistoryJson, "unrecorded" | "wentBack">): string {
   if (wentBack !== null) {
-    return `change ${wentBack.change} was not confirmed and went back at ${formatTime(wentBack.at)}; the next change records that`;
+    return `change ${wentBack.change} was not confirmed and went back at ${formatMoment(wentBack.at)}; the next change records that`;
   }
   return unrecorded
     ? "the active rules are in no entry: their writer was killed, or is another version of ilm; the next change records them"
     : "";
-}
-
-function formatTime(time: string): string {
-  return time.replace("T", " ").replace(/\.\d+Z$/, "Z");
 }
 
 /** Describes a change in two or three lines. */
@@ -122,13 +118,13 @@ function describe(change: ChangeJson, colours: Colours): string {
     ...(kept || generation === null ? [] : ["not kept"]),
   ];
   const marks = states.length === 0 ? "" : ` (${states.join(", ")})`;
-  const when = formatTime(time);
+  const when = formatMoment(time);
   const lines = [
     `${isOfItself(cause) ? "by itself; recorded " : ""}by ${describeAuthor(change.author)}`,
     generation === null
       ? "nothing is active after it"
       : `generation ${generation}: ${describeChange(mappings, difference)}`,
-    ...(until === null ? [] : [`to be confirmed until ${formatTime(until)}`]),
+    ...(until === null ? [] : [`to be confirmed until ${formatMoment(until)}`]),
     ...(drained.length === 0 ? [] : [`drained: ${drained.join(", ")}`]),
     ...(sources.length === 0 ? [] : [`from ${printable(listSources(sources))}`]),
   ];

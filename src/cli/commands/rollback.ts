@@ -10,6 +10,7 @@ import type { RollbackChange } from "../../rules/change.js";
 import { print, type Context } from "../shell/context.js";
 import { mostOf } from "../shell/differences.js";
 import { isDryRun, type DryRunOptions } from "../shell/dry-run.js";
+import { formatMoment } from "../../words/text.js";
 import { describeTiming, type TimingOptions } from "../shell/timing.js";
 import { waitSeconds, type WaitOptions } from "../shell/wait.js";
 import { withDataPlane } from "../shell/with-data-plane.js";
@@ -49,7 +50,7 @@ export async function rollback(
         () =>
           (target === null
             ? "to no rules\n"
-            : `to change ${target.entry.number}, of ${target.entry.time}\n`) +
+            : `to change ${target.entry.number}, of ${formatMoment(target.entry.time)}\n`) +
           describeDifference(difference, context.colours, most) +
           "dry run: nothing was changed\n" +
           describeTiming(options, timing),

@@ -10,7 +10,7 @@ import { published } from "../../json/published.js";
 import { describeOthers, gist, groupAlike, mergeSame } from "../../words/alike.js";
 import { describeQueue } from "../../words/queue.js";
 import { describeUnserved } from "../../daemon/describe-unserved.js";
-import { count, formatAge, indent, printable } from "../../words/text.js";
+import { count, formatAge, formatMoment, indent, printable } from "../../words/text.js";
 import { describePending, describeWentBack } from "../../words/change.js";
 import {
   findWarnings,
@@ -162,8 +162,8 @@ async function rollbackNotes(
 function render({ colours }: Context, shape: StatusJson): string {
   const facts: [string, string][] = [];
   if (shape.loaded) {
-    const since = shape.appliedAt ?? "";
-    const age = formatAge(Date.now() - Date.parse(since));
+    const appliedAt = shape.appliedAt ?? "";
+    const [since, age] = [formatMoment(appliedAt), formatAge(Date.now() - Date.parse(appliedAt))];
     const runtime =
       shape.runtimeMappings === 0 ? "" : `, ${shape.runtimeMappings} of them added at run time`;
     facts.push(

@@ -36,7 +36,7 @@ export async function wait(
   { timeout }: TimeoutOptions,
   names: readonly string[],
 ): Promise<ExitStatus> {
-  const seconds = parseSeconds("--timeout", timeout, "Write 10.") ?? DEFAULT_SECONDS;
+  const seconds = parseSeconds("--timeout", timeout) ?? DEFAULT_SECONDS;
   const found = await withDataPlane(context, async (dataPlane) => {
     const end = performance.now() + seconds * 1000;
     for (;;) {

@@ -5,6 +5,7 @@ import { timeAt } from "../../kernel/boot-time.js";
 import { formatEndpoint } from "../../model/endpoint.js";
 import { formatListeners, formatOwner } from "../../model/owner.js";
 import { formatPorts } from "../../model/ports.js";
+import { formatMoment } from "../../words/text.js";
 
 /**
  * Describes a mapping as `tcp 443 on 203.0.113.0/24 from 198.51.100.0/24 by eth0 -> 127.0.1.10,
@@ -21,7 +22,7 @@ export function describeMapping(mapping: Omit<Mapping, "name" | "origin">): stri
     ...(existing === "exact" ? [] : [`existing: ${existing}`]),
     ...(miss === "pass" || to.length === 0 ? [] : [`miss: ${miss}`]),
     ...(listeners === undefined ? [] : [`listeners: ${formatListeners(listeners)}`]),
-    ...(until === undefined ? [] : [`until ${timeAt(until)}`]),
+    ...(until === undefined ? [] : [`until ${formatMoment(timeAt(until))}`]),
     ...(description === undefined ? [] : [JSON.stringify(description)]),
   ];
   const where = list("on", on) + list("from", from) + list("by", interfaces);

@@ -1,4 +1,4 @@
-/** `--confirm SECONDS`: a change that goes back by itself, unless `ilm confirm` comes. */
+/** `--confirm TIME`: a change that goes back by itself, unless `ilm confirm` comes. */
 import { IlmError } from "../../errors.js";
 import { CONFIRM_SECONDS_MAX, CONFIRM_SECONDS_MIN } from "../../rules/change.js";
 import type { ChangeResult } from "../../api/result.js";
@@ -11,12 +11,11 @@ export interface ConfirmOptions {
 
 /** Returns what a change has to say of it: nothing when the option was not given. Throws USAGE. */
 export function confirmable({ confirm }: ConfirmOptions): { readonly confirmSeconds?: number } {
-  const remedy = `Write for example \`--confirm 60\` or \`--confirm 10m\`: from ${CONFIRM_SECONDS_MIN} to ${CONFIRM_SECONDS_MAX} seconds.`;
-  const confirmSeconds = parseSeconds("--confirm", confirm, remedy);
+  const confirmSeconds = parseSeconds("--confirm", confirm);
   if (confirmSeconds === undefined) return {};
   if (confirmSeconds < CONFIRM_SECONDS_MIN || confirmSeconds > CONFIRM_SECONDS_MAX) {
     throw new IlmError("USAGE", `--confirm: ${confirmSeconds} seconds are too few or too many`, {
-      remedy,
+      remedy: `Write for example \`--confirm 60\` or \`--confirm 10m\`: from ${CONFIRM_SECONDS_MIN} to ${CONFIRM_SECONDS_MAX} seconds.`,
     });
   }
   return { confirmSeconds };

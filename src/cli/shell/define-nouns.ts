@@ -13,6 +13,7 @@ import {
   namesOption,
   type Define,
 } from "./define.js";
+import { TIMES } from "./seconds.js";
 import type { AddressOptions } from "../commands/address.js";
 import type { DiffOptions } from "../commands/diff.js";
 import type { ExplainOptions } from "../commands/explain.js";
@@ -104,7 +105,7 @@ export function defineNouns(define: Define): void {
       "Each of the mappings, by name, or all that lead to a service of that name. Ends with status 0 as soon as all of them have a listener at once, and with status 1 when the time is over: then it says which have none.",
     ],
     arguments: [new Argument("<NAME...>", "mappings or services")],
-    options: [new Option("--timeout <SECONDS>", "give up after this long (default: 30)")],
+    options: [new Option("--timeout <TIME>", `give up after this long (${TIMES}; default: 30)`)],
     examples: [
       {
         command: "systemctl restart nginx && ilm wait web",

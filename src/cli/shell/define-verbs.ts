@@ -18,6 +18,7 @@ import {
   waitOption,
   type Define,
 } from "./define.js";
+import { TIMES } from "./seconds.js";
 import { metricsLimitOption, metricsOption } from "./metrics-options.js";
 import type { RunOptions } from "../commands/run.js";
 import type { ApplyCommandOptions } from "../commands/apply.js";
@@ -162,11 +163,11 @@ export function defineVerbs(define: Define): void {
         "write a socket unit for these, so that they start with the first connection; the daemon has to take its sockets from systemd (sd_listen_fds)",
       ),
       new Option(
-        "--drain <SECONDS>",
-        "how long open connections get to end before a restart (default: 3)",
+        "--drain <TIME>",
+        `how long open connections get to end before a restart (${TIMES}; default: 3)`,
       ),
       new Option(
-        "--start-timeout <SECONDS>",
+        "--start-timeout <TIME>",
         "how long a restarted daemon gets to listen again, before it is taken back (default: 60)",
       ),
       new Option(
@@ -174,7 +175,7 @@ export function defineVerbs(define: Define): void {
         "the port of the second sshd (default: the first free one from 2222 on)",
       ),
       new Option(
-        "--login-timeout <SECONDS>",
+        "--login-timeout <TIME>",
         "how long to wait for a new login over SSH; without one, the second sshd stays (default: 300)",
       ),
     ],
@@ -219,7 +220,7 @@ export function defineVerbs(define: Define): void {
       new Option("--replace", "replace a mapping of the same name that was added before"),
       new Option(
         "--for <TIME>",
-        "let them end by themselves after this time: 30s, 10m, 1h, 2d; with --replace, from now on again",
+        `let them end by themselves after this time (${TIMES}); with --replace, from now on again`,
       ),
       dryRunOption(),
       ...differencesOptions("with --dry-run: "),
@@ -294,8 +295,8 @@ export function defineVerbs(define: Define): void {
         "wait until no connection and no UDP client is left there, for root only",
       ),
       new Option(
-        "--timeout <SECONDS>",
-        "with --until-idle: give up after this long, with status 1",
+        "--timeout <TIME>",
+        `with --until-idle: give up after this long (${TIMES}), with status 1`,
       ),
       waitOption(),
       timingOption(),

@@ -4,6 +4,7 @@ import type { ExitStatus } from "../../errors.js";
 import { collect } from "./collect.js";
 import type { Context, GlobalOptions } from "./context.js";
 import { supplement, type Example } from "./reference.js";
+import { TIMES } from "./seconds.js";
 
 /** Runs a command. Returns its exit status; no status means done. */
 export type Task = (context: Context) => Promise<ExitStatus | void> | void;
@@ -67,8 +68,8 @@ export const fileOption = (): Option =>
   ).argParser(collect);
 export const waitOption = (): Option =>
   new Option(
-    "--wait <SECONDS>",
-    "give up when another writer keeps this change waiting for this long (default: 30)",
+    "--wait <TIME>",
+    `give up when another writer keeps this change waiting for this long (${TIMES}; default: 30)`,
   );
 /** How much of a difference is shown. `when` precedes the help, where not each use shows one. */
 export const differencesOptions = (when = ""): Option[] => [
@@ -82,8 +83,8 @@ export const dryRunOption = (): Option =>
   );
 export const confirmOption = (): Option =>
   new Option(
-    "--confirm <SECONDS>",
-    "go back by itself after this time (60, 10m), unless `ilm confirm` comes; no process is needed for that",
+    "--confirm <TIME>",
+    `go back by itself after this time (${TIMES}), unless \`ilm confirm\` comes; no process is needed for that`,
   );
 export const timingOption = (): Option =>
   new Option("--timing", "show how long each step took (always included in --json)");

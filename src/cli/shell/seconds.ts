@@ -1,21 +1,30 @@
-/** Options that say how long. */
+/** Options that say how long: all take the same. */
 import { IlmError } from "../../errors.js";
 
-/** The units that a length of time may have, in seconds. */
-export const UNITS = { s: 1, m: 60, h: 3600, d: 86_400 } as const;
+/** The units that a length of time may have, in seconds, the longest first. */
+const UNITS = { d: 86_400, h: 3600, m: 60, s: 1 } as const;
+const UNIT_NAMES = Object.keys(UNITS) as (keyof typeof UNITS)[];
+
+const NUMBER = /^\d{1,9}(?:\.\d{1,6})?$/;
+const WITH_UNITS = new RegExp(
+  `^${UNIT_NAMES.map((unit) => `(?:(\\d{1,9}(?:\\.\\d{1,6})?)${unit})?`).join("")}$`,
+);
+
+/** What help says of a length of time. */
+export const TIMES = "60, 90s, 10m, 1h30m";
 
 /**
- * Returns the value of an option in seconds, which may have a unit (`90`, `90s`, `10m`), or
- * undefined when it was not given. Throws USAGE with this remedy.
+ * Returns the value of an option in seconds, or undefined when it was not given: a number of
+ * seconds, or numbers with units, the longest first (`90`, `90s`, `10m`, `1h30m`). Throws USAGE.
  */
-export function parseSeconds(
-  option: string,
-  text: string | undefined,
-  remedy: string,
-): number | undefined {
+export function parseSeconds(option: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
-  const [, number, unit] = /^([0-9]{1,6}(?:\.[0-9]{1,6})?)([smhd]?)$/.exec(text) ?? [];
-  if (number !== undefined) return Number(number) * UNITS[(unit || "s") as keyof typeof UNITS];
-  const message = `${option}: ${JSON.stringify(text)} is not a number of seconds`;
-  throw new IlmError("USAGE", message, { remedy });
+  if (NUMBER.test(text)) return Number(text);
+  const parts = text === "" ? null : WITH_UNITS.exec(text);
+  if (parts !== null) {
+    return UNIT_NAMES.reduce((sum, unit, at) => sum + Number(parts[at + 1] ?? 0) * UNITS[unit], 0);
+  }
+  throw new IlmError("USAGE", `${option}: ${JSON.stringify(text)} is not a length of time`, {
+    remedy: "Write a number of seconds, or one with units: 90, 90s, 10m, 1h30m, 2d.",
+  });
 }

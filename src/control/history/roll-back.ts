@@ -6,6 +6,7 @@ import type { ApplyOptions, DataPlane, Snapshot } from "../../dataplane/types.js
 import { IlmError } from "../../errors.js";
 import { bootSeconds, secondOf, thisBoot } from "../../kernel/boot-time.js";
 import type { Mapping } from "../../model/mapping.js";
+import { formatMoment } from "../../model/moment.js";
 import type { ActiveRules } from "../../model/rules.js";
 import {
   withoutEnded,
@@ -106,7 +107,7 @@ function isNoChange({ cause }: Entry): boolean {
 /** Returns the error for whoever takes back what has gone back already. */
 function wentBack(at: string): IlmError {
   return nothing(
-    `the last change went back at ${at}: the rules before it are active already`,
+    `the last change went back at ${formatMoment(at)}: the rules before it are active already`,
     "`ilm rollback NUMBER` returns to any of the changes that `ilm history` lists.",
   );
 }

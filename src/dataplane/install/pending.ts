@@ -8,6 +8,7 @@ import { compile } from "../../compile/compile.js";
 import { IlmError } from "../../errors.js";
 import { timeAt } from "../../kernel/boot-time.js";
 import { waitForPrograms } from "../../kernel/bpf/grace.js";
+import { formatMoment } from "../../model/moment.js";
 import type { PendingChange } from "../../model/pending.js";
 import { allMappings, countMappings, readRules } from "../../model/rules.js";
 import { beginStep } from "../../progress.js";
@@ -58,11 +59,11 @@ function nothingWaits(state: State, { generation }: Loaded, remedy: string): Ilm
   settleBack(state);
   return at === null
     ? new IlmError("NOT_FOUND", "no change waits for a confirmation", {
-        remedy: "`ilm apply --confirm SECONDS` makes one that does.",
+        remedy: "`ilm apply --confirm TIME` makes one that does.",
       })
     : new IlmError(
         "NOT_FOUND",
-        `no change waits for a confirmation: the last one went back at ${at}, and generation ${generation.number} decides again`,
+        `no change waits for a confirmation: the last one went back at ${formatMoment(at)}, and generation ${generation.number} decides again`,
         { remedy },
       );
 }

@@ -9,6 +9,7 @@ import type { Level } from "../../../src/daemon/log.js";
 import { Reconciler } from "../../../src/daemon/reconcile.js";
 import { configurationError, IlmError } from "../../../src/errors.js";
 import type { Mapping } from "../../../src/model/mapping.js";
+import { formatMoment } from "../../../src/model/moment.js";
 import { allMappings, inMemory, noActiveRules, readRules } from "../../../src/model/rules.js";
 import { FakeDataPlane, mapping, ruleSet } from "./fixtures.js";
 
@@ -196,7 +197,7 @@ describe("reload", () => {
     expect(world.reconciler.reloadState.last?.error).toMatchObject({ code: "CONFIGURATION" });
     expect(world.lines.join("\n")).toMatch(/^error .*\/etc\/rules\.yaml:7:3: .*is wrong/m);
     expect(world.lines.at(-1)).toBe(
-      "error the rules are those of 2026-01-02T03:04:05.000Z, when the configuration was right",
+      `error the rules are those of ${formatMoment("2026-01-02T03:04:05.000Z")}, when the configuration was right`,
     );
     world.write([mapping("mended")]);
     await world.reconciler.submit({ kind: "reload" });

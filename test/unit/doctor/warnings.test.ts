@@ -198,6 +198,29 @@ describe("there is", () => {
     expect(kinds({ daemon: { ...daemon, lastReload: { time: "", error: null } } })).toEqual([]);
   });
 
+  test("a refused file is warned of with what is wrong, as a check of it alone need not find that", () => {
+    const problem = (line: number) => ({
+      severity: "error" as const,
+      file: "/rules.yaml",
+      line,
+      column: 3,
+      path: "",
+      message: `wrong ${line}`,
+      hint: "be right",
+    });
+    const remedyOf = (lines: readonly number[]): string | undefined => {
+      const problems = lines.map(problem);
+      const error = { code: "CONFIGURATION", message: "errors", remedy: null, problems } as const;
+      const refused = { ...daemon, lastReload: { time: "", error } };
+      return findWarnings({ ...fine, daemon: refused })[0]?.remedy;
+    };
+    const again = "The daemon tries again by itself when the file or the rules change.";
+    expect(remedyOf([7])).toBe(`/rules.yaml:7:3: wrong 7; be right\n${again}`);
+    expect(remedyOf([1, 2, 3, 4, 5])).toBe(
+      `/rules.yaml:1:3: wrong 1; be right\n/rules.yaml:2:3: wrong 2; be right\n/rules.yaml:3:3: wrong 3; be right\nand 2 more problems: \`ilm check -f /rules.yaml\`\n${again}`,
+    );
+  });
+
   test("that failed because the host was short of something does not point at the file", () => {
     const error = {
       code: "UNAVAILABLE",

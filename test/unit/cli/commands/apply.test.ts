@@ -241,7 +241,7 @@ describe("a bad file", () => {
 describe("a command line", () => {
   test.each([
     [applying({}), "neither a file nor a mapping was given", "-f FILE"],
-    [applying({ wait: "soon" }, "tcp:80=127.0.1.10"), '--wait: "soon"', "--wait 10"],
+    [applying({ wait: "soon" }, "tcp:80=127.0.1.10"), '--wait: "soon"', "1h30m"],
   ])("that is wrong asks for nothing, and says what to write: %#", async (command, what, right) => {
     const { err, status } = await world.end(false, command);
     expect(err).toContain(what);
