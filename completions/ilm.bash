@@ -96,7 +96,7 @@ _ilm() {
     "") words="status mappings wait history export listeners flows metrics explain monitor audit doctor address hosts check diff import run apply adopt reload add remove drain undrain rollback confirm off on unload demo schema completion help -V --version --json --netns --wide --no-color -h --help" ;;
     help) words="status mappings wait history export listeners flows metrics explain monitor audit doctor address hosts check diff import run apply adopt reload add remove drain undrain rollback confirm off on unload demo schema completion" ;;
     status) words="--check -V --version --json --netns --wide --no-color -h --help" ;;
-    mappings) if [[ $current == -* ]]; then words="--protocol --port --to --limit --sort --rate --down --added --connections --names -V --version --json --netns --wide --no-color -h --help"; else words="$(ilm mappings --names 2>/dev/null)"; fi ;;
+    mappings) if [[ $current == -* ]]; then words="--protocol --port --to --limit --sort --rate --down --degraded --added --connections --names -V --version --json --netns --wide --no-color -h --help"; else words="$(ilm mappings --names 2>/dev/null)"; fi ;;
     wait) if [[ $current == -* ]]; then words="--timeout -V --version --json --netns --wide --no-color -h --help"; else words="$(ilm mappings --names 2>/dev/null; ilm address --names 2>/dev/null)"; fi ;;
     history) words="--limit --summary -V --version --json --netns --wide --no-color -h --help" ;;
     export) words="--file-only --runtime --ndjson -V --version --json --netns --wide --no-color -h --help" ;;

@@ -69,7 +69,8 @@ _ilm() {
             '--limit[show at most this many, from the first]:NUMBER: ' \
             '--sort[in this order (default: rules)]:ORDER:(rules name port selected missed rate connections)' \
             '--rate[measure how often each is used in a second, for this long (default: 1)]:SECONDS: ' \
-            '--down[only mappings that have no listener]' \
+            '--down[only mappings that give nothing new to anyone: all of it, or over one family]' \
+            '--degraded[only mappings of which one of several destinations is down]' \
             '--added[only mappings that were added at run time]' \
             '--connections[count what is open at each destination]' \
             '--names[only the names, one on a line, for scripts and completion]' \

@@ -435,6 +435,14 @@ const ended: Decode<EndedJson> = answer({
   unit: nullable(text(4096)),
 });
 
+const family: Decode<4 | 6> = (value, path) =>
+  value === 4 || value === 6 ? value : (integer(6, 6)(value, path), 6);
+
+const absence = { ended: nullable(ended), neverSince: nullable(text(64)) };
+
+const port: Decode<number | "same"> = (value, path) =>
+  value === "same" ? value : integer(1, 65535)(value, path);
+
 const daemonStateAnswer: Decode<DaemonState> = answer(
   {
     loaded: boolean,
@@ -481,6 +489,41 @@ const daemonStateAnswer: Decode<DaemonState> = answer(
         ),
       }),
     ),
+    drainedMappings: nullable(
+      answer({
+        count,
+        mappings: list(answer({ name: nameText, protocol: oneOf("tcp", "udp") })),
+      }),
+    ),
+    gaps: nullable(
+      answer({
+        count,
+        mappings: list(
+          answer({
+            name: nameText,
+            protocol: oneOf("tcp", "udp"),
+            family,
+            drained: boolean,
+            ...absence,
+          }),
+        ),
+      }),
+    ),
+    degraded: nullable(
+      answer({
+        count,
+        mappings: list(
+          answer({
+            name: nameText,
+            protocol: oneOf("tcp", "udp"),
+            destinations: count,
+            down: list(
+              answer({ address: text(64), port, service: nullable(text(65536)), ...absence }),
+            ),
+          }),
+        ),
+      }),
+    ),
     full: nullable(
       answer({
         count,
@@ -508,15 +551,21 @@ const daemonStateAnswer: Decode<DaemonState> = answer(
     ),
     pinPath: text(4096),
   },
-  { unserved: null, full: null, drained: [], pending: null, wentBackAt: null },
+  {
+    unserved: null,
+    drainedMappings: null,
+    gaps: null,
+    degraded: null,
+    full: null,
+    drained: [],
+    pending: null,
+    wentBackAt: null,
+  },
 );
 
 export const daemonState = listed("source", "sources", daemonStateAnswer);
 
 export const serviceList: Decode<readonly Service[]> = list(service);
-
-const port: Decode<number | "same"> = (value, path) =>
-  value === "same" ? value : integer(1, 65535)(value, path);
 
 const perSecond = number(0, Number.MAX_SAFE_INTEGER);
 const rates: Decode<RatesJson> = answer({

@@ -10,6 +10,7 @@ import { IlmError, asSentence } from "../errors.js";
 import { type Destination, type PortRange, type Protocol, isRefusal } from "../model/mapping.js";
 import { type LazyMappings, type Mappings, toLazy } from "../model/mappings.js";
 import { portsContain } from "../model/ports.js";
+import { type MappingHealth, isDown } from "../rules/health.js";
 import { RATE_SECONDS, parseRateSeconds } from "./rates.js";
 import { type SortOrder, sortOrders } from "./sort.js";
 
@@ -21,6 +22,7 @@ export interface ChoiceOptions {
   readonly limit?: string;
   readonly added?: boolean;
   readonly down?: boolean;
+  readonly degraded?: boolean;
   readonly sort?: string;
   /** How long to measure rates, in seconds; true for the usual time. */
   readonly rate?: string | true;
@@ -36,8 +38,10 @@ export interface Choice {
   readonly limit: number;
   /** Only mappings that were added at run time. */
   readonly added: boolean;
-  /** Only mappings that have no listener. */
+  /** Only mappings that give nothing new to anyone, be it over one family. */
   readonly down: boolean;
+  /** Only mappings of which one of several destinations is down. */
+  readonly degraded: boolean;
   readonly sort: SortOrder;
   /** How far apart two readings of the counters are, in seconds; null for one reading. */
   readonly rateSeconds: number | null;
@@ -60,6 +64,7 @@ export function parseChoice(names: readonly string[], options: ChoiceOptions, ma
         : parseLimit(options.limit, `${mark}limit`, "mappings"),
     added: options.added === true,
     down: options.down === true,
+    degraded: options.degraded === true,
     sort,
     rateSeconds:
       rate === undefined
@@ -110,21 +115,21 @@ export interface Chosen {
   readonly total: number;
 }
 
-/** Reports whether the mapping with this index has a listener. */
-type IsServed = (index: number) => boolean;
+/** Returns the health of the mapping with this index. */
+export type HealthAt = (index: number) => MappingHealth;
 
 /**
  * Chooses mappings, up to the limit if they stay in the order of the rules. `fromFile` is the
- * number of the file's, which are the first; `served` returns what tells whether a mapping has a
- * listener. Throws NOT_FOUND for a name that no mapping has.
+ * number of the file's, which are the first; `health` returns what tells the health of each, and is
+ * called when the choice goes by that. Throws NOT_FOUND for a name that no mapping has.
  */
 export function chooseMappings(
   mappings: Mappings,
-  { fromFile, served }: { readonly fromFile: number; readonly served: () => IsServed },
+  { fromFile, health }: { readonly fromFile: number; readonly health: () => HealthAt },
   choice: Choice,
 ): Chosen {
   const lists = toLazy(mappings);
-  const isServed = choice.down ? served() : null;
+  const healthAt = choice.down || choice.degraded ? health() : null;
   const unknown = new Set(choice.names);
   const limit = choice.sort === "rules" ? choice.limit : Infinity;
   const indexes: number[] = [];
@@ -136,7 +141,7 @@ export function chooseMappings(
       unknown.delete(name);
     }
     if (choice.added && index < fromFile) continue;
-    if (isServed?.(index) === true) continue;
+    if (healthAt !== null && !isAsked(healthAt(index), choice)) continue;
     if (!isChosen(lists, index, choice)) continue;
     total++;
     if (indexes.length < limit) indexes.push(index);
@@ -144,6 +149,11 @@ export function chooseMappings(
   const [first] = unknown;
   if (first !== undefined) refuseUnknown(lists, first);
   return { indexes, total };
+}
+
+/** With both, what is either. */
+function isAsked(health: MappingHealth, { down, degraded }: Choice): boolean {
+  return (down && isDown(health)) || (degraded && health.down.length > 0);
 }
 
 /**
@@ -183,12 +193,17 @@ function refuseUnknown(mappings: LazyMappings, unknown: string): never {
 }
 
 /** Describes the choice, to follow "no mapping ...": "of tcp for port 443 to web". */
-export function describeChoice({ protocol, port, to, added, down }: Choice): string {
+export function describeChoice({ protocol, port, to, added, ...choice }: Choice): string {
   return [
-    ...(down ? ["without a listener"] : []),
+    ...describeHealthChoice(choice),
     ...(added ? ["that was added"] : []),
     ...(protocol === undefined ? [] : [`of ${protocol}`]),
     ...(port === undefined ? [] : [`for port ${port}`]),
     ...(to === undefined ? [] : [`to ${formatTarget(to)}`]),
   ].join(" ");
+}
+
+function describeHealthChoice({ down, degraded }: Pick<Choice, "down" | "degraded">): string[] {
+  if (down && degraded) return ["that is down or degraded"];
+  return down ? ["that is down"] : degraded ? ["that is degraded"] : [];
 }

@@ -2,6 +2,8 @@
 import { activeIfReadable } from "../control/active.js";
 import { judgeOf } from "../dataplane/judge.js";
 import type { DataPlane } from "../dataplane/types.js";
+import { bootSeconds } from "../kernel/boot-time.js";
+import { hasEnded } from "../model/mapping.js";
 import { version } from "../version.js";
 import { type DaemonMetrics, ofMappings, renderMetrics } from "./metrics.js";
 import { readEndings } from "./ended.js";
@@ -30,6 +32,7 @@ export function metricsPage(
 ): string {
   const active = activeIfReadable(dataPlane);
   const listeners = dataPlane.listeners();
+  const now = bootSeconds();
   const own =
     active === null
       ? null
@@ -42,6 +45,7 @@ export function metricsPage(
             },
             listeners,
             endings: readEndings(dataPlane),
+            now,
             judge: (rules) => judgeOf(dataPlane, rules),
             open: (rules) => open.of(dataPlane, rules, `${active.generation} ${active.appliedAt}`),
           },
@@ -59,7 +63,7 @@ export function metricsPage(
             appliedAt: active.appliedAt,
             pendingUntil: active.pending?.until ?? null,
             fileMappings: active.rules.file.count,
-            runtimeMappings: active.rules.runtime.length,
+            runtimeMappings: active.rules.runtime.filter((one) => !hasEnded(one, now)).length,
             drained: active.rules.drained?.length ?? 0,
             lookups: own?.lookups ?? [],
             mappings: own?.mappings ?? null,

@@ -41,7 +41,7 @@ import { Reconciler } from "./reconcile.js";
 import { refusalLog } from "./refusal-log.js";
 import { RefusalTotals } from "./refusal-totals.js";
 import { serveApi } from "./server.js";
-import { mappedIn, readState, unservedMappings } from "./state.js";
+import { allFaults, mappedIn, readState } from "./state.js";
 import type { ApiGroups, Peer } from "../api/rights.js";
 import { authorOf } from "../kernel/author.js";
 import { recordChange, recordEndOfWait } from "../control/history/record.js";
@@ -168,7 +168,7 @@ async function work({
   const events = new Events();
   events.subscribe(eventLog(log));
   const health = new HealthWatch({
-    unserved: () => unservedMappings(dataPlane),
+    faults: () => allFaults(dataPlane),
     isMapped: () => mappedIn(dataPlane),
     describe: ({ protocol, address, port, identity }) => {
       const services = activeIfReadable(dataPlane)?.rules.file.head.services ?? [];

@@ -2,6 +2,7 @@
 import type { HealthJson, TurnsJson } from "../json/health.js";
 import { formatEndpoint } from "../model/endpoint.js";
 import { count, printable } from "../words/text.js";
+import { describeDegraded, describeGaps } from "./describe-faults.js";
 import { describeUnserved } from "./describe-unserved.js";
 
 /** The most that a line names. */
@@ -25,12 +26,19 @@ function said(what: string, { count: number, listeners }: TurnsJson["started"]):
   return [`${count(number, "listener")} ${what}: ${shown.join(", ")}${andMore(number, shown)}`];
 }
 
-function andMore(number: number, shown: readonly string[]): string {
+function andMore(number: number, shown: readonly unknown[]): string {
   return number > shown.length ? ` and ${number - shown.length} more` : "";
 }
 
 /** Returns the line for mappings that are left without a listener, or have one again. */
-export function describeHealth({ unserved, served, down }: HealthJson): string {
+export function describeHealth({
+  unserved,
+  served,
+  down,
+  gaps,
+  degraded,
+  whole,
+}: HealthJson): string {
   const parts: string[] = [];
   if (unserved.count > 0) {
     const shown = unserved.mappings
@@ -46,6 +54,22 @@ export function describeHealth({ unserved, served, down }: HealthJson): string {
     const list = `${shown.join(", ")}${andMore(served.count, shown)}`;
     parts.push(`${count(served.count, "mapping")} ${verb} a listener now: ${list}`);
   }
-  const rest = down === unserved.count ? "" : `; ${down} in all without`;
-  return parts.join("; ") + (down === 0 ? "" : rest);
+  if (parts.length > 0 && down > 0 && down !== unserved.count) {
+    parts.push(`${down} in all without`);
+  }
+  if (gaps.count > 0) {
+    const shown = gaps.mappings.slice(0, SHOWN);
+    parts.push(describeGaps(shown) + andMore(gaps.count, shown));
+  }
+  if (degraded.count > 0) {
+    const shown = degraded.mappings.slice(0, SHOWN).map(describeDegraded);
+    parts.push(`${shown.join("; ")}${andMore(degraded.count, shown)}`);
+  }
+  if (whole.count > 0) {
+    const shown = whole.mappings.slice(0, SHOWN).map(({ name }) => printable(name));
+    const verb = whole.count === 1 ? "has" : "have";
+    const list = `${shown.join(", ")}${andMore(whole.count, shown)}`;
+    parts.push(`${count(whole.count, "mapping")} ${verb} all destinations again: ${list}`);
+  }
+  return parts.join("; ");
 }

@@ -44,7 +44,9 @@ export function eventLog(log: Logger): Tell {
       }
       case "health": {
         const { event: _, ...health } = event;
-        const level = health.unserved.count > 0 ? "warning" : "info";
+        const { unserved, gaps, degraded } = health;
+        const isWorse = unserved.count + gaps.count + degraded.count > 0;
+        const level = isWorse ? "warning" : "info";
         log.log(level, describeHealth(health), { health });
         return;
       }

@@ -6,12 +6,13 @@ import { IlmError } from "../errors.js";
 import { judgeOf } from "../dataplane/judge.js";
 import type { DataPlane } from "../dataplane/types.js";
 import { allMappings, readRules } from "../model/rules.js";
-import { DrainedPlaces } from "../rules/drained.js";
-import { JoinedListeners, servedIn } from "../rules/listening.js";
+import { drainedIn } from "../rules/health.js";
+import { JoinedListeners } from "../rules/listening.js";
 import type { Live } from "../rules/live.js";
 import type { Protocol } from "../model/mapping.js";
 import { describesAbsence, presentJson, readEndings } from "./ended.js";
 import { type Choice, parseChoice } from "./chosen.js";
+import { healthIn } from "./faults.js";
 import { pickMappings, readFirst, untilNext } from "./pick.js";
 import type { Reading } from "./rates.js";
 import { Busy } from "./workload.js";
@@ -47,6 +48,7 @@ const single = [
   "rate",
   "added",
   "down",
+  "degraded",
   "connections",
 ] as const;
 
@@ -65,7 +67,7 @@ function choiceOf(query: URLSearchParams): Choice {
       });
     }
   }
-  const [protocol, port, to, limit, sort, rate, added, down, connections] = single.map(
+  const [protocol, port, to, limit, sort, rate, added, down, degraded, connections] = single.map(
     (key) => query.get(key) ?? undefined,
   );
   return parseChoice(
@@ -79,6 +81,7 @@ function choiceOf(query: URLSearchParams): Choice {
       ...(rate !== undefined && { rate }),
       added: added !== undefined && parseFlag("added", added),
       down: down !== undefined && parseFlag("down", down),
+      degraded: degraded !== undefined && parseFlag("degraded", degraded),
       connections: connections !== undefined && parseFlag("connections", connections),
     },
     "",
@@ -158,8 +161,8 @@ function wholeOf(dataPlane: DataPlane) {
   const rules = readRules(active.rules);
   const listeners = dataPlane.listeners();
   const { selects } = judgeOf(dataPlane, rules);
-  const served = servedIn(allMappings(rules), listeners, selects);
-  return { active, rules, listeners, selects, served };
+  const health = healthIn(rules, { listeners, selects });
+  return { active, rules, listeners, selects, health };
 }
 
 function listMappings(
@@ -177,7 +180,7 @@ function listMappings(
   const endings = readEndings(dataPlane);
   endings.prepare(chosen);
   const describe = describesAbsence(rules.file.services);
-  const drained = new DrainedPlaces(rules.drained ?? [], rules.file.services);
+  const drained = drainedIn(rules);
   const { rates } = picked;
   const mappings = chosen.map((mapping, row): ListedMapping => {
     const states = joined.statesAt(row);

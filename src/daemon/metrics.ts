@@ -4,8 +4,10 @@
  */
 import type { Faults, FlowCount, Missing, Overtaken, Watching } from "../dataplane/types.js";
 import type { Counters, MappingCounters } from "../model/decision.js";
-import type { Listener, Queue } from "../model/listener.js";
-import { type Protocol, isRefusal } from "../model/mapping.js";
+import { type Listener, type Queue, isFull } from "../model/listener.js";
+import type { Family } from "../model/address.js";
+import type { PortRange, Protocol } from "../model/mapping.js";
+import { onlyPort } from "../model/ports.js";
 import {
   type ActiveRules,
   type Rules,
@@ -19,7 +21,7 @@ import type { OwnProcess } from "./own-process.js";
 import type { RefusalCounts } from "./refusal-totals.js";
 import type { Judge } from "../rules/judge.js";
 import type { Absence, Endings } from "../rules/endings.js";
-import { JoinedListeners } from "../rules/listening.js";
+import { healthOf } from "../rules/health.js";
 
 /**
  * With more mappings than this, a page has only sums: series for a million mappings would be too
@@ -45,6 +47,7 @@ export interface Lookups {
 
 export interface Listening {
   readonly labels: Labels;
+  /** Of a mapping: whether somebody gets what is dialled. */
   readonly listening: boolean;
   /**
    * Since when nobody listens, in milliseconds since the epoch; null when somebody does, or it is
@@ -53,11 +56,22 @@ export interface Listening {
   readonly downSince: number | null;
 }
 
+export interface OfMapping extends Listening {
+  /** True when all its destinations are drained. */
+  readonly drained: boolean;
+  /** How many destinations are down while others serve. */
+  readonly down: number;
+  /** For each family that it has destinations of, whether somebody gets what is dialled. */
+  readonly families: readonly (readonly [family: Family, listening: boolean])[];
+}
+
 export interface OfDestination extends Listening {
   /** How often it was selected; null when nobody tells. */
   readonly selected: number | null;
   /** What waits for all its listeners together; null when there are none. */
   readonly queue: Queue | null;
+  /** True when one of them has no room for more. */
+  readonly full: boolean;
   /** How many connections or clients are open; null when they were not counted. */
   readonly open: number | null;
 }
@@ -68,7 +82,7 @@ export interface OfMappings {
    * Whether each mapping that has destinations has a listener; null when there are too many to look
    * at each time.
    */
-  readonly mappings: readonly Listening[] | null;
+  readonly mappings: readonly OfMapping[] | null;
   readonly destinations: readonly OfDestination[];
   /** When what is open was counted; null when it was not. */
   readonly open: Pick<OpenCount, "countedAt" | "seconds"> | null;
@@ -85,12 +99,14 @@ export interface Sources {
   /** Counts what is open at destinations. */
   readonly open: (rules: Rules) => OpenCount;
   readonly endings: Endings;
+  /** Seconds since the host was booted. */
+  readonly now: number;
 }
 
 /** Returns what is shown for each mapping or, with more than `limit`, for all together. */
 export function ofMappings(
   rules: ActiveRules,
-  { counters, listeners, judge, open: countOpen, endings }: Sources,
+  { counters, listeners, judge, open: countOpen, endings, now }: Sources,
   limit: number = LISTED_MAPPINGS_MAX,
 ): OfMappings {
   if (countMappings(rules) > limit) {
@@ -100,7 +116,9 @@ export function ofMappings(
   const whole = readRules(rules);
   const mappings = allMappings(whole);
   const open = countOpen(whole);
-  const joined = new JoinedListeners(mappings, listeners, judge(whole).selects);
+  const health = healthOf(whole, { listeners, selects: judge(whole).selects, now });
+  const { joined } = health;
+  const isOver = (index: number): boolean => health.at(index).state === "over";
   // Most mappings have listeners.
   const isAbsent = (index: number): boolean =>
     joined.statesAt(index).some(({ listening }) => !listening);
@@ -108,35 +126,54 @@ export function ofMappings(
   const list = counters.of(Array.from({ length: mappings.length }, (_, index) => index));
   return {
     mappings: mappings.flatMap((mapping, index) => {
-      if (isRefusal(mapping)) return [];
+      const { state, gaps, down, families } = health.at(index);
+      if (state === "refusal" || state === "over") return [];
       const { name, protocol } = mapping;
-      const listening = joined.isServed(index);
-      const downSince = listening ? null : sinceOf(endings.of(mapping));
-      return { labels: { mapping: name, protocol }, listening, downSince };
+      const drained = state === "drained";
+      const listening = state === "served";
+      const downSince = listening || drained ? null : sinceOf(endings.of(mapping));
+      return {
+        labels: { mapping: name, protocol },
+        listening,
+        downSince,
+        drained,
+        down: down.length,
+        families: families.map(
+          (family) => [family, listening && gaps.every((gap) => gap.family !== family)] as const,
+        ),
+      };
     }),
     lookups: mappings.flatMap(({ name, protocol }, index) => {
       const own = list.at(index);
-      if (own === undefined) return [];
+      if (own === undefined || isOver(index)) return [];
       const { to: _, ...all } = own;
       return [{ labels: { mapping: name, protocol }, counters: all }];
     }),
     destinations: mappings.flatMap((mapping, index) =>
-      joined.statesAt(index).map(({ destination, address, port, listening, listeners: there }) => ({
-        labels: {
-          mapping: mapping.name,
-          protocol: mapping.protocol,
-          address,
-          port: String(port),
-        },
-        listening,
-        downSince: listening ? null : sinceOf(endings.at(mapping, destination)),
-        selected: list.at(index)?.to?.at(destination) ?? null,
-        queue: there.length === 0 ? null : queueOf(there),
-        open: open.counts[index]?.[destination] ?? null,
-      })),
+      (isOver(index) ? [] : joined.statesAt(index)).map(
+        ({ destination, address, port, listening, listeners: there }) => ({
+          labels: {
+            mapping: mapping.name,
+            protocol: mapping.protocol,
+            address,
+            port: portLabel(port, mapping.ports),
+          },
+          listening,
+          downSince: listening ? null : sinceOf(endings.at(mapping, destination)),
+          selected: list.at(index)?.to?.at(destination) ?? null,
+          queue: there.length === 0 ? null : queueOf(there),
+          full: there.some(isFull),
+          open: open.counts[index]?.[destination] ?? null,
+        }),
+      ),
     ),
     open,
   };
+}
+
+/** Where there is one dialled port, `same` is that one; for more, the sample is for all of them. */
+function portLabel(port: number | "same", ports: readonly PortRange[]): string {
+  return String(port === "same" ? (onlyPort(ports) ?? port) : port);
 }
 
 function sinceOf({ ended, neverSince }: Absence): number | null {
@@ -309,13 +346,48 @@ export function renderMetrics(input: MetricsInput): string {
     if (loaded.mappings !== null) {
       page.push(
         metric("ilm_mappings_unserved", "gauge", `Mappings without a listener; ${omitted}.`, [
-          [{}, loaded.mappings.filter(({ listening }) => !listening).length],
+          [{}, loaded.mappings.filter(({ listening, drained }) => !listening && !drained).length],
         ]),
+        metric(
+          "ilm_mappings_drained",
+          "gauge",
+          `Mappings that give nothing new to anyone, as all their destinations are drained or have the weight 0; ${omitted}.`,
+          [[{}, loaded.mappings.filter(({ drained }) => drained).length]],
+        ),
+        metric(
+          "ilm_mappings_degraded",
+          "gauge",
+          `Mappings of which a destination is down, while another of the same family serves; ${omitted}.`,
+          [[{}, loaded.mappings.filter(({ down }) => down > 0).length]],
+        ),
         metric(
           "ilm_mapping_listening",
           "gauge",
-          `1 when one of the mapping's destinations has a listener; ${omitted}.`,
+          `1 when one of the mapping's destinations has a listener that gets what is dialled: not while all are drained; ${omitted}.`,
           loaded.mappings.map(({ labels, listening }) => [labels, listening ? 1 : 0]),
+        ),
+        metric(
+          "ilm_mapping_family_listening",
+          "gauge",
+          `The same for each family that the mapping has a destination's address of; ${omitted}.`,
+          loaded.mappings.flatMap(({ labels, families }) =>
+            families.map(([family, is]): Sample => [
+              { ...labels, family: String(family) },
+              is ? 1 : 0,
+            ]),
+          ),
+        ),
+        metric(
+          "ilm_mapping_drained",
+          "gauge",
+          `1 when all the mapping's destinations are drained or have the weight 0; ${omitted}.`,
+          loaded.mappings.map(({ labels, drained }) => [labels, drained ? 1 : 0]),
+        ),
+        metric(
+          "ilm_mapping_destinations_down",
+          "gauge",
+          `How many of the mapping's destinations are down, while another of the same family serves; ${omitted}.`,
+          loaded.mappings.map(({ labels, down }) => [labels, down]),
         ),
         metric(
           "ilm_mapping_down_since_timestamp_seconds",
@@ -364,8 +436,16 @@ export function renderMetrics(input: MetricsInput): string {
         metric(
           "ilm_listener_queue_limit",
           "gauge",
-          `How much may wait there: when it is reached, the daemon hangs or is too slow; ${omitted}.`,
+          `How much may wait there, as it was asked for; ilm_listener_full says when it is too much; ${omitted}.`,
           queues(input, ({ limit: most }) => most),
+        ),
+        metric(
+          "ilm_listener_full",
+          "gauge",
+          `1 when one of the destination's listeners has no room for more, as \`ilm status\` tells it: the daemon hangs, or is too slow; ${omitted}.`,
+          input.destinations.flatMap(({ labels, queue, full }): Sample[] =>
+            queue === null ? [] : [[labels, full ? 1 : 0]],
+          ),
         ),
         metric(
           "ilm_listener_drops_total",

@@ -8,7 +8,7 @@ import type { MappingCounters } from "../model/decision.js";
 import { toLazy } from "../model/mappings.js";
 import { type Rules, allMappings } from "../model/rules.js";
 import { type Live, liveIn } from "../rules/live.js";
-import { type Choice, chooseMappings } from "./chosen.js";
+import { type Choice, type HealthAt, chooseMappings } from "./chosen.js";
 import {
   type MappingRates,
   type Rates,
@@ -39,8 +39,8 @@ export interface Picked {
 interface Whole {
   readonly active: Active;
   readonly rules: Rules;
-  /** Returns what tells whether a mapping has a listener. */
-  readonly served: () => (index: number) => boolean;
+  /** Returns what tells the health of each mapping. */
+  readonly health: () => HealthAt;
 }
 
 interface Earlier {
@@ -61,27 +61,27 @@ export async function untilNext(seconds: number): Promise<void> {
  */
 export function readFirst(
   dataPlane: DataPlane,
-  { active, rules, served }: Whole,
+  { active, rules, health }: Whole,
   choice: Choice,
 ): Reading | null {
   const mappings = allMappings(rules);
   const fromFile = rules.file.mappings.length;
-  const limit = choice.down ? Infinity : choice.limit;
-  const candidates = { ...choice, down: false, limit };
-  const { indexes } = chooseMappings(mappings, { fromFile, served }, candidates);
+  const limit = choice.down || choice.degraded ? Infinity : choice.limit;
+  const candidates = { ...choice, down: false, degraded: false, limit };
+  const { indexes } = chooseMappings(mappings, { fromFile, health }, candidates);
   return readCounters(dataPlane, active, mappings, indexes);
 }
 
 /** Picks mappings. Throws NOT_FOUND. */
 export function pickMappings(
   dataPlane: DataPlane,
-  { active, rules, served }: Whole,
+  { active, rules, health }: Whole,
   choice: Choice,
   { first, open: countOpen }: Earlier,
 ): Picked {
   const mappings = allMappings(rules);
   const fromFile = rules.file.mappings.length;
-  const { indexes: candidates, total } = chooseMappings(mappings, { fromFile, served }, choice);
+  const { indexes: candidates, total } = chooseMappings(mappings, { fromFile, health }, choice);
   const { sort, limit, rateSeconds } = choice;
   const live = choice.connections ? countOpen() : null;
   const openOf = (indexes: readonly number[]): Picked["live"] =>

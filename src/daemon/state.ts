@@ -1,18 +1,18 @@
 /** What `ilm status` and `GET /v1/state` tell of the rules and of what they did. */
 import type { DaemonState } from "../api/api.js";
 import { activeIfReadable } from "../control/active.js";
-import type { UnservedJson } from "../json/health.js";
 import { drainedShape } from "../api/mapping-shape.js";
 import { judgeOf } from "../dataplane/judge.js";
 import type { Active, DataPlane } from "../dataplane/types.js";
 import type { Listener } from "../model/listener.js";
-import { type Mapping, isRefusal } from "../model/mapping.js";
-import { formatOwner } from "../model/owner.js";
+import { type Mapping, hasEnded, isRefusal, mappingKey } from "../model/mapping.js";
 import { allMappings, countMappings, emptyRules, readRules, type Rules } from "../model/rules.js";
 import type { Judge } from "../rules/judge.js";
 import type { Endings } from "../rules/endings.js";
-import { JoinedListeners } from "../rules/listening.js";
-import { describesAbsence, readEndings } from "./ended.js";
+import { healthOf } from "../rules/health.js";
+import { bootSeconds } from "../kernel/boot-time.js";
+import { readEndings } from "./ended.js";
+import { type Faults, findFaults } from "./faults.js";
 import { LISTED_MAPPINGS_MAX } from "./metrics.js";
 
 interface Parts {
@@ -36,40 +36,18 @@ export function readState(dataPlane: DataPlane): DaemonState {
 /** The maximum number of mappings of one kind that are named. */
 const NAMED = 20;
 
-/** Returns a function that describes a mapping without a listener. */
-function describesUnserved(
-  { file: { services } }: Rules,
-  endings: Endings,
-): (mapping: Mapping) => UnservedJson {
-  const describe = describesAbsence(services);
-  const owners = new Map(services.map(({ name, owner }) => [name, owner && formatOwner(owner)]));
-  return (mapping) => {
-    const service = mapping.to.find((one) => one.service !== undefined)?.service;
-    return {
-      name: mapping.name,
-      protocol: mapping.protocol,
-      owner: (service !== undefined && owners.get(service)) || null,
-      ...describe(endings.of(mapping)),
-    };
-  };
-}
-
 /**
- * Returns all mappings without a listener; null when nothing is loaded, or there are too many
+ * Returns all that is wrong with mappings; null when nothing is loaded, or there are too many
  * mappings to look through them each time.
  */
-export function unservedMappings(dataPlane: DataPlane): UnservedJson[] | null {
+export function allFaults(dataPlane: DataPlane): Faults | null {
   const active = activeIfReadable(dataPlane);
   if (active === null || countMappings(active.rules) > LISTED_MAPPINGS_MAX) return null;
   const rules = readRules(active.rules);
-  const mappings = allMappings(rules);
   const { selects } = judgeOf(dataPlane, rules);
-  const joined = new JoinedListeners(mappings, dataPlane.listeners(), selects);
-  const { first } = joined.unserved(mappings.length);
-  const unserved = first.flatMap((index) => mappings.at(index) ?? []);
-  const endings = readEndings(dataPlane);
-  endings.prepare(unserved);
-  return unserved.map(describesUnserved(rules, endings));
+  const listeners = dataPlane.listeners();
+  const health = healthOf(rules, { listeners, selects, now: bootSeconds() });
+  return findFaults(rules, health, { endings: readEndings(dataPlane), limit: Infinity });
 }
 
 /**
@@ -82,33 +60,40 @@ export function mappedIn(
   const active = activeIfReadable(dataPlane);
   const mappings = active === null ? [] : allMappings(readRules(active.rules));
   const known = new Set<string>();
-  for (const { name, protocol, to } of mappings) {
-    if (!isRefusal({ to })) known.add(`${protocol} ${name}`);
+  const now = bootSeconds();
+  for (const mapping of mappings) {
+    if (!isRefusal(mapping) && !hasEnded(mapping, now)) known.add(mappingKey(mapping));
   }
-  return ({ name, protocol }) => known.has(`${protocol} ${name}`);
+  return (mapping) => known.has(mappingKey(mapping));
 }
 
-/** Joins the rules with the listeners: how many are led to, and which mappings lead to nobody. */
+type Served = Pick<
+  DaemonState,
+  "mappedListeners" | "unserved" | "drainedMappings" | "gaps" | "degraded" | "full"
+>;
+
+const nothingServed: Served = {
+  mappedListeners: null,
+  unserved: null,
+  drainedMappings: null,
+  gaps: null,
+  degraded: null,
+  full: null,
+};
+
+/** Joins the rules with the listeners: how many are led to, and what is wrong with mappings. */
 function servedBy(
   rules: Rules,
   judge: Judge,
   listeners: readonly Listener[],
   endings: Endings,
-): Pick<DaemonState, "mappedListeners" | "unserved" | "full"> {
+): Served & { readonly over: number } {
   const mappings = allMappings(rules);
-  const joined = new JoinedListeners(mappings, listeners, judge.selects);
-  const { count, first } = joined.unserved(NAMED);
-  const full = joined.full(NAMED);
-  const describe = describesUnserved(rules, endings);
+  const health = healthOf(rules, { listeners, selects: judge.selects, now: bootSeconds() });
+  const full = health.full(NAMED);
   return {
-    mappedListeners: joined.views().filter((view) => view.isMapped).length,
-    unserved: {
-      count,
-      mappings: first.flatMap((index) => {
-        const mapping = mappings.at(index);
-        return mapping === undefined ? [] : describe(mapping);
-      }),
-    },
+    mappedListeners: health.joined.views().filter((view) => view.isMapped).length,
+    ...findFaults(rules, health, { endings, limit: NAMED }),
     full: {
       count: full.count,
       mappings: full.first.flatMap(({ index, listener: { protocol, address, port, queue } }) => {
@@ -124,6 +109,10 @@ export function stateOf(
   dataPlane: DataPlane,
   { active, rules, judge, listeners }: Parts,
 ): DaemonState {
+  const { over, ...served } =
+    rules === null
+      ? { over: 0, ...nothingServed }
+      : servedBy(rules, judge, listeners, readEndings(dataPlane));
   return {
     loaded: active !== null,
     netns: dataPlane.netnsInode,
@@ -139,13 +128,11 @@ export function stateOf(
     source: active?.rules.sources[0] ?? null,
     sources: active?.rules.sources ?? [],
     services: active?.rules.file.head.services.length ?? 0,
-    mappings: active === null ? 0 : countMappings(active.rules),
-    runtimeMappings: active?.rules.runtime.length ?? 0,
+    mappings: active === null ? 0 : countMappings(active.rules) - over,
+    runtimeMappings: (active?.rules.runtime.length ?? 0) - over,
     drained: (active?.rules.drained ?? []).map(drainedShape),
     listeners: active === null ? null : listeners.length,
-    ...(rules === null
-      ? { mappedListeners: null, unserved: null, full: null }
-      : servedBy(rules, judge, listeners, readEndings(dataPlane))),
+    ...served,
     lookups: active === null ? null : dataPlane.counterTotal(),
     flows: dataPlane.flowCount(),
     faults: dataPlane.faults(),

@@ -70,7 +70,10 @@ export const eventShapes = {
     ...turns.fields,
   }),
   health: object({
-    event: field(oneOf("health"), "Mappings are left without a listener, or have one again."),
+    event: field(
+      oneOf("health"),
+      "Mappings are left without a listener, all of them or over one family, or a destination is down; or that is over.",
+    ),
     time,
     ...health.fields,
   }),

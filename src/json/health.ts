@@ -1,6 +1,17 @@
 /** Listeners that come and go, and what that means for mappings: for the log and the events. */
 import { ended, neverSince, protocol } from "./common.js";
-import { field, integer, list, nullable, object, oneOf, text, type Of } from "./shape.js";
+import {
+  boolean,
+  either,
+  field,
+  integer,
+  list,
+  nullable,
+  object,
+  oneOf,
+  text,
+  type Of,
+} from "./shape.js";
 
 const turned = (what: string) =>
   field(
@@ -50,6 +61,36 @@ export const unservedMapping = object({
   neverSince,
 });
 
+export const drainedMapping = object(mapping);
+
+export const gapMapping = object({
+  ...mapping,
+  family: field(oneOf(4, 6), "The family over which nobody gets what is dialled."),
+  drained: field(boolean, "True when all its destinations of that family are drained."),
+  ended: field(
+    nullable(ended),
+    "The end of the last listener at an address of that family; null when none was seen.",
+  ),
+  neverSince,
+});
+
+export const degradedMapping = object({
+  ...mapping,
+  destinations: field(integer, "How many destinations it has."),
+  down: field(
+    list(
+      object({
+        address: field(text, "Its address."),
+        port: field(either(integer, oneOf("same")), "Its port; `same` is the one that is dialled."),
+        service: field(nullable(text), "The service by whose name it was given; null without one."),
+        ended: field(nullable(ended), "The end of its last listener; null when none was seen."),
+        neverSince,
+      }),
+    ),
+    "Those without a listener, which are not drained and have no `*`.",
+  ),
+});
+
 /** What has changed since it was told last. */
 export const health = object({
   unserved: field(
@@ -67,8 +108,32 @@ export const health = object({
     "Mappings that have one again, or for the first time.",
   ),
   down: field(integer, "How many mappings have none now."),
+  gaps: field(
+    object({
+      count: field(integer, "How many there are."),
+      mappings: field(list(gapMapping), "The first 20 of them."),
+    }),
+    "Mappings that have no listener any more over one family, of an address of which they have a destination.",
+  ),
+  degraded: field(
+    object({
+      count: field(integer, "How many there are."),
+      mappings: field(list(degradedMapping), "The first 20 of them."),
+    }),
+    "Mappings of which other destinations than before are down, while others serve.",
+  ),
+  whole: field(
+    object({
+      count: field(integer, "How many there are."),
+      mappings: field(list(object(mapping)), "The first 20 of them."),
+    }),
+    "Mappings that had such a fault, and have none any more.",
+  ),
 });
 
 export type TurnsJson = Of<typeof turns>;
 export type HealthJson = Of<typeof health>;
 export type UnservedJson = Of<typeof unservedMapping>;
+export type DrainedMappingJson = Of<typeof drainedMapping>;
+export type GapJson = Of<typeof gapMapping>;
+export type DegradedJson = Of<typeof degradedMapping>;

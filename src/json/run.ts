@@ -45,7 +45,10 @@ export const entry = object({
   code: optional(errorCode, "For errors: which kind it is; see docs/troubleshooting.md."),
   refusal: optional(refusal, "For what was refused or reported: who tried what, and why."),
   listeners: optional(turns, "For destinations that got a listener or lost their last one: which."),
-  health: optional(health, "For mappings left without a listener, or with one again: which."),
+  health: optional(
+    health,
+    "For mappings that are left without a listener, wholly or in part, or with one again: which.",
+  ),
   problems: optional(list(problem), "For a configuration that is refused: all its problems."),
 });
 

@@ -112,3 +112,9 @@ function refusal(reason: string, hint: string): Refusal {
 function quote(text: string): string {
   return JSON.stringify(text.length > 64 ? `${text.slice(0, 61)}...` : text);
 }
+
+/** Returns the only port; null where there are several. */
+export function onlyPort(ports: readonly PortRange[]): number | null {
+  const [range] = ports;
+  return ports.length === 1 && range?.first === range?.last ? (range?.first ?? null) : null;
+}

@@ -2,7 +2,7 @@
 import type { Ending } from "../model/listener.js";
 import type { Address } from "../model/address.js";
 import type { Destination, Mapping, Protocol } from "../model/mapping.js";
-import { portsContain } from "../model/ports.js";
+import { onlyPort, portsContain } from "../model/ports.js";
 
 /** Where sockets of a destination listen. */
 export interface Place {
@@ -108,18 +108,12 @@ function addressesOf(address: Address | "*"): readonly Address[] {
 }
 
 function placesOf({ protocol, ports }: Lead, { address, port }: Destination): Place[] {
-  const listening = port === "same" ? onlyPort(ports) : port;
+  const listening = port === "same" ? (onlyPort(ports) ?? 0) : port;
   return addressesOf(address).map((one) => ({ protocol, address: one, port: listening }));
 }
 
 function keyOf({ protocol, address, port }: Place): string {
   return `${protocol} ${address} ${port}`;
-}
-
-/** Returns the only port, or 0 for several. */
-function onlyPort(ports: Lead["ports"]): number {
-  const [range] = ports;
-  return ports.length === 1 && range?.first === range?.last ? (range?.first ?? 0) : 0;
 }
 
 function latest(endings: readonly Ending[]): Ending | null {

@@ -6,7 +6,7 @@ import { candidates } from "./candidates.js";
 import { type Address, type Family, type Prefix, familyOf } from "../model/address.js";
 import { type Handover, type Listener, isFull } from "../model/listener.js";
 import { words } from "../model/columns.js";
-import { type Destination, type Listeners, type Mapping, isRefusal } from "../model/mapping.js";
+import { type Destination, type Listeners, type Mapping } from "../model/mapping.js";
 import { type Rules, allMappings } from "../model/rules.js";
 import { type LazyMappings, type Mappings, toLazy } from "../model/mappings.js";
 import { formatPorts, portsContain } from "../model/ports.js";
@@ -146,8 +146,6 @@ interface Led {
   readonly states: readonly DestinationState[];
   /** The states that packets of some family can reach. */
   readonly usable: readonly DestinationState[];
-  /** True when somebody listens at one of these, or nobody is meant to. */
-  readonly isServed: boolean;
   /** True when what is selected there depends on the mapping's `listeners`. */
   readonly hasOwnPermit: boolean;
   /** The indexes of the mappings. */
@@ -211,8 +209,7 @@ export class JoinedListeners {
       );
       const usable = states.filter(({ destination }) => used.has(destination));
       const hasOwnPermit = leadsToWildcard(to);
-      const isServed = isRefusal({ to }) || usable.some(({ listening }) => listening);
-      this.#led.push({ states, usable, isServed, hasOwnPermit, indexes: words() });
+      this.#led.push({ states, usable, hasOwnPermit, indexes: words() });
     }
     return number;
   }
@@ -223,30 +220,13 @@ export class JoinedListeners {
   }
 
   /**
-   * Reports whether anybody listens at some destination of the mapping with this index, or it
-   * refuses on purpose.
+   * Returns how many of the mappings that are wanted lead to a listener whose queue is full, and
+   * the first `limit` of them with it.
    */
-  isServed(index: number): boolean {
-    return this.#led[this.#ledOf[index] ?? 0]?.isServed === true;
-  }
-
-  /** Returns how many mappings have no listener, and the indexes of the first `limit` of them. */
-  unserved(limit: number): { readonly count: number; readonly first: readonly number[] } {
-    let count = 0;
-    const first: number[] = [];
-    for (let index = 0; index < this.#ledOf.length; index++) {
-      if (this.isServed(index)) continue;
-      count++;
-      if (first.length < limit) first.push(index);
-    }
-    return { count, first };
-  }
-
-  /**
-   * Returns how many mappings lead to a listener whose queue is full, and the first `limit` of them
-   * with it.
-   */
-  full(limit: number): {
+  full(
+    limit: number,
+    isWanted: (index: number) => boolean,
+  ): {
     readonly count: number;
     readonly first: readonly { readonly index: number; readonly listener: Listener }[];
   } {
@@ -255,8 +235,9 @@ export class JoinedListeners {
     for (const { usable, indexes } of this.#led) {
       const listener = usable.flatMap((state) => state.listeners).find(isFull);
       if (listener === undefined) continue;
-      count += indexes.length;
-      for (const index of indexes.view().subarray(0, limit)) first.push({ index, listener });
+      const wanted = indexes.view().filter(isWanted);
+      count += wanted.length;
+      for (const index of wanted.subarray(0, limit)) first.push({ index, listener });
     }
     return { count, first: first.toSorted((a, b) => a.index - b.index).slice(0, limit) };
   }
@@ -326,18 +307,6 @@ export class JoinedListeners {
   }
 }
 
-/** Returns what joins mappings and listeners, where that is asked for. */
-export function servedIn(
-  mappings: Mappings,
-  listeners: readonly Listener[],
-  selects: Selects,
-): () => (index: number) => boolean {
-  return () => {
-    const joined = new JoinedListeners(mappings, listeners, selects);
-    return (index) => joined.isServed(index);
-  };
-}
-
 /** Joins lists of indexes in the order of the rules. */
 function joined(lists: readonly Uint32Array[]): Uint32Array {
   const all = new Uint32Array(lists.reduce((sum, { length }) => sum + length, 0));
@@ -388,7 +357,7 @@ export interface Means {
  * Returns the families of the packets that a listener takes. A socket on a v4-mapped address is an
  * IPv4 listener, and `::` takes both unless it is v6only.
  */
-function familiesTaken({ address, v6only }: Listener): readonly Family[] {
+export function familiesTaken({ address, v6only }: Listener): readonly Family[] {
   return address === "::" && !v6only ? [4, 6] : [familyOf(address)];
 }
 

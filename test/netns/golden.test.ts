@@ -199,8 +199,8 @@ afterAll(async () => {
 const varying: readonly (readonly [RegExp, string])[] = [
   [/since (?:\S+ )?\d\d:\d\d:\d\d \(\d+ (?:s|min)\)/g, "since 14:02:09 (9 s)"],
   [/^\d\d:\d\d:\d\d\.\d{3}/gm, "14:03:07.120"],
-  [/ended (?:[\d-]+ )?\d\d:\d\d/g, "ended 14:02"],
-  [/none yet since \d\d:\d\d/g, "none yet since 13:58"],
+  [/(?<at>ended\s+)(?:[\d-]+\s+)?\d\d:\d\d/g, "$<at>14:02"],
+  [/(?<at>none\s+yet\s+since\s+)\d\d:\d\d/g, "$<at>13:58"],
   [/(?: \d|\d\d) s$/gm, " 1 s"],
   [/\b40265\d{5}\b/g, "4026531840"],
   [/Linux \d\S+$/gm, "Linux 6.18.1"],

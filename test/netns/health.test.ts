@@ -30,9 +30,11 @@ async function down(...more: readonly string[]): Promise<readonly string[]> {
   return stdout.split("\n").filter(Boolean);
 }
 
-async function health(): Promise<string | undefined> {
+/** What `status` says of health, in its lines. */
+async function health(): Promise<string> {
   const { stdout } = await network.server.ask(["status"]);
-  return withoutTimes(/^health: +(.*)$/m.exec(stdout)?.[1] ?? "");
+  const [, text = ""] = /^health: +([^]*?)\n(?! {12})/m.exec(stdout) ?? [];
+  return withoutTimes(text).replaceAll(/\n +/g, "\n");
 }
 
 /** Leaves out since when there was no listener yet. */
@@ -66,7 +68,8 @@ test("a mapping is down until one of its destinations has a listener, of its own
   expect(await down("--protocol", "udp")).toEqual([]);
   await server.echo("names over tcp", [["tcp", "127.0.1.53", 5353]]);
   expect(await health()).toBe(
-    `1 of 4 mappings has no listener: ${web} (unit nginx.service, none yet)`,
+    `1 of 4 mappings has no listener: ${web} (unit nginx.service, none yet)\n` +
+      "degraded: spare: 1 of 2 destinations is down: 127.0.1.20:7001 (none yet)",
   );
   await spare.stop();
   expect(await down()).toEqual([web, "spare"]);
@@ -237,13 +240,14 @@ test.each(cells)(
     lab.process.signal("SIGSTOP");
     const filler = client.start(["python3", "-c", fill, kind, address, "6000"]);
     await filler.waitForOutput(/filled/);
-    const wait = kind === "udp" ? /[0-9]+ of [0-9]+ bytes wait/ : /3 of 2 connections wait/;
+    const wait = kind === "udp" ? /full: [0-9]+ bytes wait/ : /full: 3 connections wait/;
     const said = await eventually("the queue is full", async () => {
       const text = await health();
-      return text?.includes("hang") === true ? text : null;
+      return text.includes("hang") ? text : null;
     });
-    expect(said).toMatch(/^the mapping has a listener; 1 of 1 mapping hangs: app \(/);
+    expect(said).toMatch(/^the mapping has a listener\n1 of 1 mapping hangs: app \(/);
     expect(said).toMatch(wait);
+    expect((await server.ask(["metrics"])).stdout).toMatch(/^ilm_listener_full\{.*\} 1$/m);
     expect(await check()).toBe(1);
     expect(await down()).toEqual([]);
     expect((await server.ask(["mappings"])).stdout).toMatch(wait);
@@ -255,6 +259,7 @@ test.each(cells)(
       const [row] = await server.mappings();
       return (row?.to[0]?.listener?.queue.drops ?? 0) > 0 ? true : null;
     });
+    expect(await health()).toMatch(/wait, [1-9][0-9]* dropped\)$/);
     lab.process.signal("SIGCONT");
     await eventually("it goes on", async () =>
       (await health()) === "the mapping has a listener" ? true : null,
@@ -274,13 +279,13 @@ describe("wait", () => {
     await server.echo("spare", [["tcp", "127.0.1.20", 7001]]);
     const { status, text } = await waiting;
     expect(status, text).toBe(0);
-    expect(text).toBe("all 3 mappings have a listener\n");
+    expect(text).toBe("spare, names: all 3 mappings have a listener\n");
   });
 
   test("says who has none when the time is over", async () => {
     const { status, stdout } = await network.server.ilm(["wait", "spare", "--timeout", "0.1"]);
     expect(status).toBe(1);
-    expect(stdout).toBe("1 of 1 mapping without a listener after 0.1 s: spare\n");
+    expect(stdout).toBe("1 of 1 mapping not served after 0.1 s: spare\n");
   });
 
   test.each([
@@ -292,11 +297,83 @@ describe("wait", () => {
     expect(stderr).toMatch(message);
   });
 
+  test("of a service is for its own addresses, whoever else serves, and also while it is drained", async () => {
+    const { server } = network;
+    const both = `version: 1
+services:
+  site: { address: [127.0.1.12, "fd5e:ed00::12"] }
+  canary: { address: 127.0.1.11 }
+mappings:
+  - { name: app, port: 80, to: [{ address: site, weight: 3 }, { address: canary, weight: 1 }] }
+  - { name: block, port: 81, to: none }
+`;
+    await server.apply(both);
+    const ends = async (...args: readonly string[]) =>
+      (await server.ilm(["wait", ...args, "--timeout", "0"])).status;
+    const site = await server.echo("site", [["tcp", "127.0.1.12", 80]]);
+    expect([await ends("app"), await ends("site"), await ends("canary")]).toEqual([1, 1, 1]);
+    expect(await health()).toBe(
+      "all 2 mappings have a listener\n" +
+        "no listener for IPv6: app (none yet)\n" +
+        "degraded: app: 1 of 3 destinations is down: canary (none yet)",
+    );
+    expect([await down(), await check()]).toEqual([["app"], 1]);
+    await server.echo("site over IPv6", [["tcp", "fd5e:ed00::12", 80]]);
+    expect([await ends("app"), await ends("site"), await ends("canary")]).toEqual([0, 0, 1]);
+    // Nobody is refused.
+    expect([await down(), await check()]).toEqual([[], 0]);
+    const degraded = await server.ilmDone(["mappings", "--degraded", "--names"]);
+    expect(degraded.stdout).toBe("app\n");
+    await server.echo("canary", [["tcp", "127.0.1.11", 80]]);
+    expect(await health()).toBe("all 2 mappings have a listener");
+    await site.stop();
+    await server.ilmDone(["drain", "canary"]);
+    expect(await health()).toMatch(/^all 2 .*\nno listener for IPv4: app \(ended [0-9: -]+\)$/);
+    expect([await ends("app"), await ends("canary")]).toEqual([1, 0]);
+
+    await server.ilmDone(["drain", "site", "--force"]);
+    expect(await health()).toBe("1 mapping takes nobody new: app (drained)");
+    expect([await down(), await check(), await ends("app")]).toEqual([["app"], 1, 1]);
+    const page = (await server.ask(["metrics"])).stdout;
+    expect(page).toMatch(/^ilm_mapping_drained\{mapping="app",protocol="tcp"\} 1$/m);
+    expect(page).toMatch(/^ilm_mapping_listening\{mapping="app",protocol="tcp"\} 0$/m);
+    expect(page).toMatch(/^ilm_mappings_unserved 0$/m);
+
+    const refusing = await server.ilm(["wait", "block"]);
+    expect([refusing.status, refusing.stderr]).toEqual([
+      2,
+      expect.stringContaining("block refuses on purpose"),
+    ]);
+    await server.ilmDone(["off"]);
+    const off = await server.ilm(["wait", "canary", "--timeout", "0"]);
+    expect([off.status, off.stdout]).toEqual([1, expect.stringContaining("ilm is off")]);
+  });
+
   test("takes the name of a service", async () => {
     const { status, stdout } = await network.server.ilm(["wait", "web", "--timeout", "0"]);
     expect(status).toBe(1);
     expect(stdout).toContain(web);
   });
+});
+
+test("a mapping whose time is over is none", async () => {
+  const { server } = network;
+  await server.ilmDone(["add", "--for", "1s", "tcp:95=127.0.1.20:95"]);
+  await eventually("its time is over", async () =>
+    (await down()).includes("tcp:95") ? null : true,
+  );
+  expect((await server.ask(["mappings", "--added"])).stdout).toContain("has ended");
+  expect(await server.status()).toMatchObject({
+    mappings: 4,
+    runtimeMappings: 0,
+    unserved: { count: 4 },
+  });
+  const page = (await server.ask(["metrics"])).stdout;
+  expect(page).toMatch(/^ilm_mappings\{origin="runtime"\} 0$/m);
+  expect(page).not.toContain("tcp:95");
+  const { status, stderr } = await server.ilm(["wait", "tcp:95"]);
+  expect(status).not.toBe(0);
+  expect(stderr).toContain("tcp:95 has ended");
 });
 
 test("run tells once what came of listeners, and which mappings are left without one", async () => {

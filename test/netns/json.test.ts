@@ -26,7 +26,7 @@ services:
 mappings:
   - { name: web, port: [80, 443], to: web, description: the shop }
   - { name: names, protocol: udp, port: 53, on: 203.0.113.5, to: names }
-  - { name: some, port: 8000-8010, on: 203.0.113.0/24, from: 203.0.113.0/24, interface: up0, to: "web:80" }
+  - { name: some, port: 8000-8010, on: 203.0.113.0/24, from: 203.0.113.0/24, interface: up0, to: ["web:80", "127.0.1.12:80"] }
   - { name: wild, port: 9100, to: "web:9001" }
   - { name: owned, port: 9300, to: owned }
   - { name: away, port: 9200, to: "192.0.2.9:80", listeners: { unit: nginx, user: root, group: root } }

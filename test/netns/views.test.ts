@@ -153,7 +153,11 @@ function byDestination<T>(
 ): Record<string, T> {
   return Object.fromEntries(
     rows.flatMap((row) =>
-      row.to.map((to) => [`${keyOf(row)} ${to.address} ${to.port}`, value(to)] as const),
+      row.to.map((to) => {
+        // Each mapping has one port, which `same` stands for.
+        const port = to.port === "same" ? row.port : to.port;
+        return [`${keyOf(row)} ${to.address} ${port}`, value(to)] as const;
+      }),
     ),
   );
 }
@@ -320,15 +324,27 @@ test("all views tell the same facts", async () => {
   }
   for (const { name, protocol, address, port, queue } of status.full?.mappings ?? []) {
     expect(port).toBe(6006);
-    expect(queues[`${name} ${protocol} ${address} same`]).toEqual(queue);
+    expect(queues[`${name} ${protocol} ${address} ${port}`]).toEqual(queue);
   }
   expect(status.drained).toMatchObject([{ destination: "web:6004" }]);
   expect(series(metrics, "ilm_drained")).toEqual({ "": 1 });
+  for (const key of ["unserved", "drainedMappings", "gaps", "degraded"] as const) {
+    const named = status[key]?.mappings.map(keyOf) ?? [];
+    expect(named, key).toHaveLength(status[key]?.count ?? NaN);
+  }
+  const degraded = (await json<readonly MappingRow[]>("mappings", "--degraded")).map(keyOf);
+  expect(status.degraded?.mappings.map(keyOf)).toEqual(degraded);
+  expect(series(metrics, "ilm_mappings_degraded")).toEqual({ "": degraded.length });
+  const missing = series(metrics, "ilm_mapping_destinations_down", "mapping", "protocol");
+  expect(Object.keys(missing).filter((key) => missing[key] !== 0)).toEqual(degraded);
+  expect(series(metrics, "ilm_mappings_drained")).toEqual({
+    "": status.drainedMappings?.count ?? NaN,
+  });
   const drainedAt = byDestination(rows, ({ drained }) => drained);
   const areDrained = Object.keys(drainedAt).filter((place) => drainedAt[place] === true);
   expect(areDrained).toEqual(
     (["tcp", "udp"] as const).flatMap((protocol) =>
-      [four, six].map(({ daemon }) => `drained ${protocol} ${daemon} same`),
+      [four, six].map(({ daemon }) => `drained ${protocol} ${daemon} 6004`),
     ),
   );
   expect(await json("drain")).toEqual(status.drained);

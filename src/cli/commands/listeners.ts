@@ -85,9 +85,10 @@ function listenerShape(
   };
 }
 
-/** Of UDP, bytes. */
-function waiting({ queue }: Listener): string {
-  return `${queue.waiting} of ${queue.limit}`;
+/** Of UDP, bytes. One more than the limit may wait, so a full queue is told without it. */
+function waiting(listener: Listener): string {
+  const { waiting: number, limit } = listener.queue;
+  return isFull(listener) ? `${number}, full` : `${number} of ${limit}`;
 }
 
 const columns: readonly Column[] = [

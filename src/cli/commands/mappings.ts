@@ -9,10 +9,12 @@ import type { DataPlane } from "../../dataplane/types.js";
 import type { Counters } from "../../model/decision.js";
 import { type Holder, type Listener, isFull } from "../../model/listener.js";
 import { judgeOf } from "../../dataplane/judge.js";
-import { DrainedPlaces } from "../../rules/drained.js";
+import type { DrainedPlaces } from "../../rules/drained.js";
+import { drainedIn } from "../../rules/health.js";
+import { healthIn } from "../../daemon/faults.js";
 import type { Judge, OwnedService } from "../../rules/judge.js";
 import { liveOf } from "../../rules/live.js";
-import { JoinedListeners, servedIn, type DestinationState } from "../../rules/listening.js";
+import { JoinedListeners, type DestinationState } from "../../rules/listening.js";
 import { describeChoice, parseChoice, type ChoiceOptions } from "../../daemon/chosen.js";
 import { pickMappings, readFirst, untilNext } from "../../daemon/pick.js";
 import type { DaemonAccess } from "../../control/over-api.js";
@@ -125,7 +127,7 @@ export async function mappings(
     endings.prepare(chosen);
     const describe = describesAbsence(rules.file.services);
     const absenceAt: AbsenceAt = (mapping, index) => describe(endings.at(mapping, index));
-    const drained = new DrainedPlaces(rules.drained ?? [], rules.file.services);
+    const drained = drainedIn(rules);
     const rows = chosen.map((mapping, row): Row => {
       const index = indexes[row] ?? 0;
       const { to: selected, ...own } = counters.at(row) ?? noCounters;
@@ -209,8 +211,8 @@ function wholeOf(dataPlane: DataPlane) {
   const rules = readRules(active.rules);
   const listeners = dataPlane.listeners();
   const judge = judgeOf(dataPlane, rules);
-  const served = servedIn(allMappings(rules), listeners, judge.selects);
-  return { active, rules, listeners, judge, served };
+  const health = healthIn(rules, { listeners, selects: judge.selects });
+  return { active, rules, listeners, judge, health };
 }
 
 /** Asks the daemon, which knows whether somebody listens, but not who. */
@@ -230,7 +232,7 @@ async function askDaemon(
   }
   const { rateSeconds } = parseChoice(names, options);
   if (rateSeconds !== null) query.set("rate", String(rateSeconds));
-  for (const key of ["added", "down", "connections"] as const) {
+  for (const key of ["added", "down", "degraded", "connections"] as const) {
     if (options[key] === true) query.set(key, "true");
   }
   const { total, mappings: listed } = await daemon.mappings(query, rateSeconds ?? 0);
@@ -305,8 +307,7 @@ function destinationRows(
       selected: selected?.at(index) ?? null,
       selectedPerSecond: roundedAt(perSecond, index),
       live: live?.at(index) ?? null,
-      // One that hangs is what people look for.
-      listener: state?.listeners.find(isFull) ?? state?.listeners[0] ?? null,
+      listener: state?.listeners.find(isFull) ?? busiest(state?.listeners ?? []),
       absence: state?.listening === true ? presentJson : absenceAt(mapping, index),
       drained: drained.hasDestination(mapping.protocol, mapping.ports, destination),
       stranger:
@@ -316,6 +317,11 @@ function destinationRows(
       wildcard: state?.wildcardWouldAnswer ?? null,
     };
   });
+}
+
+/** One for which most waits is what people look for. */
+function busiest(listeners: readonly Listener[]): Listener | null {
+  return listeners.toSorted((a, b) => b.queue.waiting - a.queue.waiting)[0] ?? null;
 }
 
 function roundedAt(perSecond: readonly number[] | null, index: number): number | null {
@@ -506,7 +512,8 @@ function describeRuntime(until: string | null): string {
 function describeAnswer(row: DestinationRow, holderOf: HolderOf): string {
   if (row.listener !== null) {
     const holder = describeHolder(holderOf(row.listener));
-    return isFull(row.listener) ? `${holder} hangs: ${describeQueue(row.listener)}` : holder;
+    if (isFull(row.listener)) return `${holder} hangs: ${describeQueue(row.listener)}`;
+    return row.listener.queue.waiting === 0 ? holder : `${holder}: ${describeQueue(row.listener)}`;
   }
   if (row.listening) return "listens";
   if (row.stranger !== null) return "none (but a stranger)";

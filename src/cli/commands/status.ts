@@ -9,6 +9,8 @@ import type { StatusJson } from "../../json/status.js";
 import { published } from "../../json/published.js";
 import { describeOthers, gist, groupAlike, mergeSame } from "../../words/alike.js";
 import { describeQueue } from "../../words/queue.js";
+import { wrap } from "../render/table.js";
+import { describeDegraded, describeGaps } from "../../daemon/describe-faults.js";
 import { describeUnserved } from "../../daemon/describe-unserved.js";
 import { count, formatAge, formatMoment, indent, printable } from "../../words/text.js";
 import { describePending, describeWentBack } from "../../words/change.js";
@@ -55,11 +57,14 @@ export async function status(context: Context, { check }: StatusOptions = {}): P
 }
 
 /**
- * Reports whether rules decide, each mapping has a listener that does not hang, and there is no
- * warning.
+ * Reports whether rules decide, each mapping serves each family by a listener that does not hang,
+ * and there is no warning. Degraded mappings serve.
  */
-function isWell({ loaded, off, unserved, full, warnings }: StatusJson): boolean {
-  return loaded && !off && unserved?.count === 0 && !full?.count && warnings.length === 0;
+function isWell({ loaded, off, warnings, ...status }: StatusJson): boolean {
+  const { unserved, drainedMappings, gaps, full } = status;
+  const faults = [unserved, drainedMappings, gaps, full];
+  const areNone = faults.every((fault) => (fault?.count ?? 0) === 0);
+  return loaded && !off && areNone && warnings.length === 0;
 }
 
 async function statusHere(context: Context, dataPlane: DataPlane): Promise<StatusJson> {
@@ -103,6 +108,11 @@ async function askDaemon({ reach }: Context, netnsInode: number): Promise<Asked>
     return { daemon: null, trouble, writer: null };
   }
 }
+
+/** The width of the labels before the facts. */
+const LABEL_WIDTH = 12;
+
+type Named<Key extends keyof StatusJson> = NonNullable<StatusJson[Key]>;
 
 /** How many mappings without a listener are named. */
 const UNSERVED_SHOWN = 5;
@@ -159,7 +169,7 @@ async function rollbackNotes(
   return held === undefined ? [] : [describeRollback(held.to, held.sources)];
 }
 
-function render({ colours }: Context, shape: StatusJson): string {
+function render({ colours, width }: Context, shape: StatusJson): string {
   const facts: [string, string][] = [];
   if (shape.loaded) {
     const appliedAt = shape.appliedAt ?? "";
@@ -177,7 +187,7 @@ function render({ colours }: Context, shape: StatusJson): string {
       ...(shape.drained.length === 0
         ? []
         : [["drained", describeDrained(shape, colours)] as [string, string]]),
-      ["health", describeHealth(shape, colours)],
+      ["health", describeHealth(shape, { colours, width })],
       ["listeners", `${shape.listeners ?? 0}, ${shape.mappedListeners ?? 0} of them with mappings`],
     );
   } else {
@@ -194,7 +204,9 @@ function render({ colours }: Context, shape: StatusJson): string {
   if (shape.flows !== null && shape.flows.live > 0) {
     facts.push(["UDP flows", `${shape.flows.live}, of at most ${shape.flows.capacity}`]);
   }
-  const table = facts.map(([name, value]) => `${`${name}:`.padEnd(12)}${value}\n`).join("");
+  const table = facts
+    .map(([name, value]) => `${`${name}:`.padEnd(LABEL_WIDTH)}${value}\n`)
+    .join("");
   const merged = mergeSame(shape.warnings, sayingOf);
   const warnings = groupAlike(merged, ({ item }) => kindOf(item)).map(({ item: one, others }) => {
     const { item, elsewhere } = one;
@@ -250,16 +262,54 @@ function describeState(
   return colours.green("loaded");
 }
 
-/** Describes which mappings have a listener. */
-function describeHealth(status: StatusJson, colours: Context["colours"]): string {
-  const { mappings, unserved, full } = status;
+/** Describes which mappings serve, with a line for each kind of fault. */
+function describeHealth(
+  status: StatusJson,
+  { colours, width }: Pick<Context, "colours" | "width">,
+): string {
+  const { mappings, unserved, drainedMappings, gaps, degraded, full } = status;
   if (unserved === null || mappings === 0) return "no mappings";
-  const hanging = full === null || full.count === 0 ? [] : [describeFull(full, mappings)];
-  const down = unserved.count === 0 ? [] : [describeDown(unserved, mappings)];
+  const { red, yellow, green } = colours;
+  const faults: (readonly [string, (text: string) => string])[] = [
+    ...(unserved.count === 0 ? [] : [[describeDown(unserved, mappings), red] as const]),
+    ...(drainedMappings?.count ? [[describeNobodyNew(drainedMappings), red] as const] : []),
+    ...(gaps?.count
+      ? [[describeGaps(shownGaps(gaps)) + moreThan(gaps.count, shownGaps(gaps)), red] as const]
+      : []),
+    ...(full?.count ? [[describeFull(full, mappings), red] as const] : []),
+    ...(degraded?.count ? [[describeAllDegraded(degraded), yellow] as const] : []),
+  ];
   const all = mappings === 1 ? "the mapping has" : `all ${mappings} mappings have`;
-  const served = down.length === 0 ? [`${all} a listener`] : down;
-  const said = [...served, ...hanging].join("; ");
-  return down.length + hanging.length === 0 ? colours.green(said) : colours.red(said);
+  const isServed = unserved.count + (drainedMappings?.count ?? 0) === 0;
+  const plain = (text: string): string => text;
+  if (isServed) faults.unshift([`${all} a listener`, faults.length === 0 ? green : plain]);
+  return faults
+    .flatMap(([text, paint]) => wrap(text, width - LABEL_WIDTH).map(paint))
+    .join(`\n${" ".repeat(LABEL_WIDTH)}`);
+}
+
+/** Describes the mappings that lead to drained destinations only. */
+function describeNobodyNew({ count: number, mappings }: Named<"drainedMappings">): string {
+  const shown = mappings.slice(0, UNSERVED_SHOWN).map(({ name }) => printable(name));
+  const verb = number === 1 ? "takes" : "take";
+  return `${count(number, "mapping")} ${verb} nobody new: ${shown.join(", ")}${moreThan(number, shown)} (drained)`;
+}
+
+function shownGaps({ mappings }: Named<"gaps">): Named<"gaps">["mappings"] {
+  return mappings.slice(0, UNSERVED_SHOWN);
+}
+
+/** Describes the mappings of which a destination is down. */
+function describeAllDegraded({ count: number, mappings }: Named<"degraded">): string {
+  const shown = mappings.slice(0, UNSERVED_SHOWN).map(describeDegraded);
+  const more =
+    number > shown.length ? `; ${number - shown.length} more: \`ilm mappings --degraded\`` : "";
+  return `degraded: ${shown.join("; ")}${more}`;
+}
+
+function moreThan(number: number, shown: readonly unknown[]): string {
+  const rest = number - shown.length;
+  return rest > 0 ? ` and ${rest} more: \`ilm mappings --down\`` : "";
 }
 
 /** Describes the mappings whose daemon lets everything wait. */

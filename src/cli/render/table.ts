@@ -283,7 +283,7 @@ function isBesideNumber(line: string, at: number): boolean {
 }
 
 /** Breaks a line between words. A word that is longer than `width` stays whole. */
-function wrap(text: string, width: number): string[] {
+export function wrap(text: string, width: number): string[] {
   if (text.length <= width) return [text];
   const parts: string[] = [];
   let part = "";

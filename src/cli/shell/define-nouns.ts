@@ -37,7 +37,7 @@ export function defineNouns(define: Define): void {
     group: groups.look,
     summary: "show whether rules are active, since when, and any warnings",
     description: [
-      "Ends with status 0 even when nothing is loaded; with --check, only when rules decide, each mapping has a listener that does not hang, and there is no warning.",
+      "Ends with status 0 even when nothing is loaded; with --check, only when rules decide, nobody is refused who may dial a mapping, and there is no warning: each mapping has a listener that does not hang and is not drained, over each family of which it has a destination's address. A mapping of which one of several destinations is down is shown as degraded, and is no failure.",
     ],
     options: [new Option("--check", "end with status 1 unless all is well, for monitoring")],
     examples: [
@@ -76,7 +76,11 @@ export function defineNouns(define: Define): void {
         "--rate [SECONDS]",
         "measure how often each is used in a second, for this long (default: 1)",
       ),
-      new Option("--down", "only mappings that have no listener"),
+      new Option(
+        "--down",
+        "only mappings that give nothing new to anyone: all of it, or over one family",
+      ),
+      new Option("--degraded", "only mappings of which one of several destinations is down"),
       new Option("--added", "only mappings that were added at run time"),
       new Option("--connections", "count what is open at each destination"),
       namesOption(),
@@ -84,7 +88,7 @@ export function defineNouns(define: Define): void {
     examples: [
       { command: "ilm mappings", purpose: "as a table" },
       { command: "ilm mappings --port 443 --to web", purpose: "those of a port to a service" },
-      { command: "ilm mappings --down", purpose: "mappings that have no listener" },
+      { command: "ilm mappings --down", purpose: "mappings that serve nobody, be it over IPv6" },
       { command: "ilm mappings --connections", purpose: "with what is open at each destination" },
       { command: "ilm mappings --sort rate --limit 10", purpose: "the ten that are used most now" },
     ],
@@ -102,7 +106,8 @@ export function defineNouns(define: Define): void {
     group: groups.look,
     summary: "wait until mappings have a listener",
     description: [
-      "Each of the mappings, by name, or all that lead to a service of that name. Ends with status 0 as soon as all of them have a listener at once, and with status 1 when the time is over: then it says which have none.",
+      "A mapping is waited for until it is served as `ilm mappings --down` and `ilm status --check` understand it: somebody listens who gets what is dialled, over each family that it has a destination's address of. A service is waited for by itself, whoever else its mappings lead to: until somebody listens at each of its addresses that mappings lead to, also while it is drained.",
+      "Ends with status 0 as soon as all are there at once, and with status 1 when the time is over: then it says which are not. A mapping that refuses on purpose (`to: none`) never has a listener, and is an error.",
     ],
     arguments: [new Argument("<NAME...>", "mappings or services")],
     options: [new Option("--timeout <TIME>", `give up after this long (${TIMES}; default: 30)`)],

@@ -6,6 +6,7 @@ import {
   parseChoice,
   type ChoiceOptions,
 } from "../../../src/daemon/chosen.js";
+import type { MappingHealth } from "../../../src/rules/health.js";
 import { refusal } from "../../support/refusal.js";
 import { ruleSetOf } from "../config/support.js";
 
@@ -20,8 +21,21 @@ mappings:
   - { name: shell, port: 22, to: "*:22" }
 `);
 
-/** The last one was added at run time; nobody listens for the first two. */
-const around = { fromFile: mappings.length - 1, served: () => (index: number) => index > 1 };
+const none = { gaps: [], down: [], families: [] };
+
+/** Nobody listens for the first two, and for the second of these over IPv6 only. */
+const healths: readonly MappingHealth[] = [
+  { ...none, state: "unserved" },
+  { ...none, state: "served", gaps: [{ family: 6, drained: false, destinations: [1] }] },
+  { ...none, state: "served", down: [0] },
+  { ...none, state: "drained" },
+];
+
+/** The last one was added at run time. */
+const around = {
+  fromFile: mappings.length - 1,
+  health: () => (index: number) => healths[index] ?? { ...none, state: "over" as const },
+};
 
 function chosen(options: ChoiceOptions, ...names: readonly string[]): string[] {
   return chooseMappings(mappings, around, parseChoice(names, options)).indexes.map((index) => {
@@ -50,7 +64,8 @@ describe("those are shown", () => {
     ["that are all of this", { protocol: "tcp", port: "53", to: "dns" }, [], ["tcp:names"]],
     ["that were added", { added: true }, [], ["tcp:shell"]],
     ["that were added, of a file's name", { added: true }, ["site"], []],
-    ["that are down", { down: true }, [], ["tcp:site", "tcp:high"]],
+    ["that are down", { down: true }, [], ["tcp:site", "tcp:high", "udp:names"]],
+    ["that are degraded", { degraded: true }, [], ["tcp:names"]],
     ["that are down, for a port", { down: true, port: "443" }, [], ["tcp:site"]],
     ["of nothing that there is", { port: "1" }, [], []],
     ["up to the limit", { limit: "2" }, [], ["tcp:site", "tcp:high"]],

@@ -3,7 +3,7 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { eventLog } from "../../../src/daemon/event-log.js";
 import { type Health, HealthWatch, tellHealth } from "../../../src/daemon/health-watch.js";
-import type { UnservedJson } from "../../../src/json/health.js";
+import type { DegradedJson, GapJson, UnservedJson } from "../../../src/json/health.js";
 import type { Turn } from "../../../src/model/listener.js";
 import { address } from "./fixtures.js";
 
@@ -20,11 +20,18 @@ function unserved(name: string): UnservedJson {
 }
 
 let down: readonly UnservedJson[] | null;
+let gaps: readonly GapJson[];
+let degraded: readonly DegradedJson[];
+let drained: readonly string[];
 /** The names of the mappings that the rules no longer have. */
 let removed: ReadonlySet<string>;
 let told: Health[];
 let waiting: { readonly after_ms: number; readonly action: () => void } | null;
 let watch: HealthWatch;
+
+function all<One>(mappings: readonly One[]) {
+  return { count: mappings.length, mappings };
+}
 
 /** Lets the time that the watch waits pass. */
 function pass(): number {
@@ -45,11 +52,20 @@ function lines(): string[] {
 
 beforeEach(() => {
   down = [];
+  gaps = [];
+  degraded = [];
+  drained = [];
   removed = new Set();
   told = [];
   waiting = null;
   watch = new HealthWatch({
-    unserved: () => down,
+    faults: () =>
+      down && {
+        unserved: all(down),
+        drainedMappings: all(drained.map((name) => ({ name, protocol: "tcp" as const }))),
+        gaps: all(gaps),
+        degraded: all(degraded),
+      },
     isMapped:
       () =>
       ({ name }) =>
@@ -152,4 +168,54 @@ test("where mappings are too many to look through, listeners are told all the sa
   watch.turned(turn(80, false));
   pass();
   expect(lines()).toEqual(["info: 1 listener ended: tcp 127.0.1.10:80 (user www-data)"]);
+});
+
+const absent = { ended: null, neverSince };
+const since = "none yet since 2026-01-02 13:58";
+
+test("a family without a listener is told once, and when it has one again", () => {
+  gaps = [{ name: "dns", protocol: "udp", family: 6, drained: false, ...absent }];
+  watch.look();
+  pass();
+  expect(lines()).toEqual([`warning: no listener for IPv6: dns (${since})`]);
+  watch.look();
+  pass();
+  expect(lines()).toEqual([]);
+  gaps = [];
+  watch.look();
+  pass();
+  expect(lines()).toEqual(["info: 1 mapping has all destinations again: dns"]);
+});
+
+test("each further destination that is down is told", () => {
+  const canary = { address: "127.0.1.11", port: 80, service: "canary", ...absent };
+  const web = { ...canary, address: "fd5e:ed00::10", service: "web" };
+  const of = { name: "web", protocol: "tcp", destinations: 3 } as const;
+  degraded = [{ ...of, down: [canary] }];
+  watch.look();
+  pass();
+  expect(lines()).toEqual([`warning: web: 1 of 3 destinations is down: canary (${since})`]);
+  degraded = [{ ...of, down: [canary, web] }];
+  watch.look();
+  pass();
+  expect(lines()).toEqual([
+    `warning: web: 2 of 3 destinations are down: canary (${since}), web (${since})`,
+  ]);
+  // Where nobody is left, that is what is told.
+  degraded = [];
+  down = [unserved("web")];
+  watch.look();
+  pass();
+  expect(lines()).toHaveLength(1);
+});
+
+test("a mapping without a listener that is drained is not told to have one", () => {
+  down = [unserved("web")];
+  watch.look();
+  pass();
+  told = [];
+  [down, drained] = [[], ["web"]];
+  watch.look();
+  pass();
+  expect(lines()).toEqual([]);
 });

@@ -14,7 +14,7 @@ import { samplesOf } from "../../../src/cli/render/samples.js";
 import { type Rules, toBeActive } from "../../../src/model/rules.js";
 import { Endings } from "../../../src/rules/endings.js";
 import { Judge } from "../../../src/rules/judge.js";
-import { countersOf, mapping } from "./fixtures.js";
+import { address, countersOf, mapping } from "./fixtures.js";
 
 /** What was open, and when that was counted. */
 const open = { counts: [[5], [6]], countedAt: 1_767_323_040_500, seconds: 0.25 };
@@ -27,7 +27,7 @@ function read(list: CounterList): Parameters<typeof ofMappings>[1] {
     });
   const counters = { of, total: () => list.total() };
   const endings = new Endings([], (places) => places.map(() => downSince));
-  return { counters, listeners: [], judge, open: () => open, endings };
+  return { counters, listeners: [], judge, open: () => open, endings, now: 100 };
 }
 
 const judge = (rules: Rules) => new Judge(rules, "refuse", () => true);
@@ -42,6 +42,16 @@ function took(...seconds: readonly number[]) {
 
 const downSince = 1_767_323_040_499;
 
+const both = [
+  [4, true],
+  [6, false],
+] as const;
+
+function ofMapping(name: string) {
+  const labels = { mapping: name, protocol: "tcp" };
+  return { labels, listening: false, downSince: null, drained: false, down: 0, families: [] };
+}
+
 const input: MetricsInput = {
   version: "0.1.0",
   netnsInode: 4_026_531_840,
@@ -54,9 +64,10 @@ const input: MetricsInput = {
     drained: 2,
     lookups: [{ labels: { mapping: "web", protocol: "tcp" }, counters: counted }],
     mappings: [
-      { labels: { mapping: "web", protocol: "tcp" }, listening: true, downSince: null },
-      { labels: { mapping: "spare", protocol: "tcp" }, listening: false, downSince },
-      { labels: { mapping: "new", protocol: "tcp" }, listening: false, downSince: null },
+      { ...ofMapping("web"), listening: true, down: 1, families: both },
+      { ...ofMapping("spare"), downSince },
+      ofMapping("new"),
+      { ...ofMapping("cache"), drained: true },
     ],
     open,
     flows: { live: 12, capacity: 65_536 },
@@ -76,6 +87,7 @@ const input: MetricsInput = {
       downSince: null,
       selected: 2,
       queue: { waiting: 5, limit: 4, drops: 15 },
+      full: true,
       open: 8,
     },
     {
@@ -84,6 +96,7 @@ const input: MetricsInput = {
       downSince: null,
       selected: 2,
       queue: null,
+      full: false,
       open: 9,
     },
   ],
@@ -117,6 +130,18 @@ describe("the page", () => {
     expect(page).toContain('ilm_lookups_total{mapping="web",protocol="tcp",outcome="error"} 4\n');
     expect(page).toContain('ilm_mappings{origin="runtime"} 1\n');
     expect(page).toContain("ilm_mappings_unserved 2\n");
+    expect(page).toContain("ilm_mappings_drained 1\n");
+    expect(page).toContain('ilm_mapping_drained{mapping="cache",protocol="tcp"} 1\n');
+    expect(page).toContain("ilm_mappings_degraded 1\n");
+    expect(page).toContain('ilm_mapping_destinations_down{mapping="web",protocol="tcp"} 1\n');
+    for (const [family, is] of [
+      [4, 1],
+      [6, 0],
+    ]) {
+      expect(page).toContain(
+        `ilm_mapping_family_listening{mapping="web",protocol="tcp",family="${family}"} ${is}\n`,
+      );
+    }
     expect(page.match(/^ilm_mapping_down_since_timestamp_seconds\{.*$/gm)).toEqual([
       'ilm_mapping_down_since_timestamp_seconds{mapping="web",protocol="tcp"} 0',
       'ilm_mapping_down_since_timestamp_seconds{mapping="spare",protocol="tcp"} 1767323040',
@@ -124,6 +149,7 @@ describe("the page", () => {
     expect(page.match(/^ilm_destination_down_since_timestamp_seconds\{.* 0$/gm)).toHaveLength(2);
     expect(page).toContain('ilm_listener_queue{mapping="web",protocol="tcp"} 5\n');
     expect(page).toContain('ilm_listener_queue_limit{mapping="web",protocol="tcp"} 4\n');
+    expect(page).toContain('ilm_listener_full{mapping="web",protocol="tcp"} 1\n');
     expect(page).toContain('ilm_listener_drops_total{mapping="web",protocol="tcp"} 15\n');
     expect(page).toContain('ilm_destination_selected_total{mapping="web",protocol="tcp"} 2\n');
     expect(page).toContain('ilm_destination_connections{mapping="web",protocol="tcp"} 8\n');
@@ -183,6 +209,7 @@ describe("the page", () => {
           downSince,
           selected: 0,
           queue: null,
+          full: false,
           open: null,
         },
       ],
@@ -237,6 +264,7 @@ describe("the page", () => {
       downSince: null,
       selected: null,
       queue: null,
+      full: false,
       open: null,
     };
     const page = renderMetrics({ ...input, destinations: [one, one] });
@@ -282,6 +310,26 @@ describe("mappings", () => {
     expect(destinations.map(({ selected }) => selected)).toEqual([2, 2]);
     expect(destinations.map(({ open: number }) => number)).toEqual([5, 6]);
     expect(destinations.map((one) => one.downSince)).toEqual([downSince, downSince]);
+  });
+
+  test("have the port that is dialled, where that is one", () => {
+    const ports = [{ first: 80, last: 80 }];
+    const to = [{ address: address("127.0.1.10"), port: "same" as const }];
+    const one = mapping("one", { ports, to });
+    const many = mapping("many", { ports: [{ first: 80, last: 81 }], to });
+    const active = { ...rules(0), runtime: [one, many] };
+    const { destinations } = ofMappings(active, read(countersOf(counted, counted)));
+    expect(destinations.map(({ labels }) => labels["port"])).toEqual(["80", "same"]);
+  });
+
+  test("whose time is over are none", () => {
+    const active = rules(1);
+    const ended = { ...active, runtime: [{ ...mapping("more"), until: 100 }] };
+    const found = ofMappings(ended, read(countersOf(counted, counted)));
+    const names = [found.lookups, found.mappings ?? [], found.destinations].map((list) =>
+      list.map(({ labels }) => labels["mapping"]),
+    );
+    expect(names).toEqual([["m0"], ["m0"], ["m0"]]);
   });
 
   test("are summed up when they are more than the limit", () => {

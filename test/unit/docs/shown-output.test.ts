@@ -38,6 +38,14 @@ function logged(...entries: readonly (readonly [Level, string])[]): string {
 test("docs/daemon.md: listeners that come and go", () => {
   const none = { count: 0, listeners: [] };
   const nobody = { count: 0, mappings: [] };
+  const nothing = {
+    unserved: nobody,
+    served: nobody,
+    down: 0,
+    gaps: nobody,
+    degraded: nobody,
+    whole: nobody,
+  };
   const listener = { protocol: "tcp", address: "127.0.1.10", port: 80, user: "root" } as const;
   const turn = { count: 1, listeners: [{ ...listener, unit: "nginx.service" }] };
   const at = new Date();
@@ -51,12 +59,24 @@ test("docs/daemon.md: listeners that come and go", () => {
   const one = { count: 1, mappings: [web] };
   const printed = logged(
     ["info", describeTurns({ started: none, ended: turn, restarted: none })],
-    ["warning", describeHealth({ unserved: one, served: nobody, down: 1 })],
+    ["warning", describeHealth({ ...nothing, unserved: one, down: 1 })],
     ["info", describeTurns({ started: turn, ended: none, restarted: none })],
-    ["info", describeHealth({ unserved: nobody, served: one, down: 0 })],
+    ["info", describeHealth({ ...nothing, served: one })],
   );
   expect(blockWith("docs/daemon.md", "listener ended")).toBe(
     printed.replace(formatTime(at), "14:02"),
+  );
+  const absent = { ended: web.ended, neverSince: null };
+  const dns = { name: "dns", protocol: "udp", family: 6, drained: false, ...absent } as const;
+  const canary = { address: "127.0.1.11", port: 80, service: "canary", ...absent };
+  const of = { name: "web", protocol: "tcp", destinations: 3, down: [canary] } as const;
+  const partly = logged(
+    ["warning", describeHealth({ ...nothing, gaps: { count: 1, mappings: [dns] } })],
+    ["warning", describeHealth({ ...nothing, degraded: { count: 1, mappings: [of] } })],
+    ["info", describeHealth({ ...nothing, whole: one })],
+  );
+  expect(blockWith("docs/daemon.md", "no listener for IPv6")).toBe(
+    partly.replaceAll(formatTime(at), "02:49"),
   );
 });
 
