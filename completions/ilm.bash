@@ -11,6 +11,7 @@ _ilm() {
   case $previous in
     --netns) mapfile -t COMPREPLY < <(compgen -W "$(ls /run/netns 2>/dev/null)" -- "$current"); return ;;
     --protocol) mapfile -t COMPREPLY < <(compgen -W "tcp udp" -- "$current"); return ;;
+    --on) COMPREPLY=(); return ;;
     --port) COMPREPLY=(); return ;;
     --to) mapfile -t COMPREPLY < <(compgen -W "$(ilm address --names 2>/dev/null)" -- "$current"); return ;;
     --limit) COMPREPLY=(); return ;;
@@ -23,7 +24,6 @@ _ilm() {
     --interface) mapfile -t COMPREPLY < <(compgen -W "$(ls /sys/class/net 2>/dev/null)" -- "$current"); return ;;
     --listening) COMPREPLY=(); return ;;
     --expect) COMPREPLY=(); return ;;
-    --on) COMPREPLY=(); return ;;
     --from) COMPREPLY=(); return ;;
     --mapping) mapfile -t COMPREPLY < <(compgen -W "$(ilm mappings --names 2>/dev/null)" -- "$current"); return ;;
     --verdict) mapfile -t COMPREPLY < <(compgen -W "existing selected missed rejected" -- "$current"); return ;;
@@ -52,6 +52,7 @@ _ilm() {
     case ${COMP_WORDS[index]} in
       --netns) index=$((index + 1)) ;;
       --protocol) index=$((index + 1)) ;;
+      --on) index=$((index + 1)) ;;
       --port) index=$((index + 1)) ;;
       --to) index=$((index + 1)) ;;
       --limit) index=$((index + 1)) ;;
@@ -64,7 +65,6 @@ _ilm() {
       --interface) index=$((index + 1)) ;;
       --listening) index=$((index + 1)) ;;
       --expect) index=$((index + 1)) ;;
-      --on) index=$((index + 1)) ;;
       --from) index=$((index + 1)) ;;
       --mapping) index=$((index + 1)) ;;
       --verdict) index=$((index + 1)) ;;
@@ -96,7 +96,7 @@ _ilm() {
     "") words="status mappings wait history export listeners flows metrics explain monitor audit doctor address hosts check diff import run apply adopt reload add remove drain undrain rollback confirm off on unload demo schema completion help -V --version --json --netns --wide --no-color -h --help" ;;
     help) words="status mappings wait history export listeners flows metrics explain monitor audit doctor address hosts check diff import run apply adopt reload add remove drain undrain rollback confirm off on unload demo schema completion" ;;
     status) words="--check -V --version --json --netns --wide --no-color -h --help" ;;
-    mappings) if [[ $current == -* ]]; then words="--protocol --port --to --limit --sort --rate --down --degraded --added --connections --names -V --version --json --netns --wide --no-color -h --help"; else words="$(ilm mappings --names 2>/dev/null)"; fi ;;
+    mappings) if [[ $current == -* ]]; then words="--protocol --on --port --to --limit --sort --rate --down --degraded --added --connections --names -V --version --json --netns --wide --no-color -h --help"; else words="$(ilm mappings --names 2>/dev/null)"; fi ;;
     wait) if [[ $current == -* ]]; then words="--timeout -V --version --json --netns --wide --no-color -h --help"; else words="$(ilm mappings --names 2>/dev/null; ilm address --names 2>/dev/null)"; fi ;;
     history) words="--limit --summary -V --version --json --netns --wide --no-color -h --help" ;;
     export) words="--file-only --runtime --ndjson -V --version --json --netns --wide --no-color -h --help" ;;

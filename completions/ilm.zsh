@@ -64,7 +64,8 @@ _ilm() {
             '(-h --help)--help[show help]' ;;
         mappings)
           _arguments '--protocol[only mappings for tcp, or for udp]:PROTOCOL:(tcp udp)' \
-            '--port[only mappings for this port]:PORT: ' \
+            '--on[only mappings for this dialled address, or for one of this prefix; those for every address, too]:PREFIX: ' \
+            '--port[only mappings for this port, or one of a range: 8000-8099]:PORT: ' \
             '--to[only mappings that lead there: an address or a service, with or without a port]:DESTINATION:{ compadd -- ${(f)"$(ilm address --names 2>/dev/null)"} }' \
             '--limit[show at most this many, from the first]:NUMBER: ' \
             '--sort[in this order (default: rules)]:ORDER:(rules name port selected missed rate connections)' \

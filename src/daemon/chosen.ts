@@ -1,15 +1,17 @@
 /**
- * Chooses which active mappings a listing shows: by name, protocol, port and destination, up to a
- * limit.
+ * Chooses which active mappings a listing shows: by name, protocol, dialled address, port and
+ * destination, up to a limit.
  */
 import { parseDestination } from "../config/destination.js";
-import { parseOnePort } from "../config/port.js";
+import { parsePorts } from "../config/port.js";
+import { parseOn } from "../config/prefix.js";
 import { nearest } from "../config/suggest.js";
 import { formatTarget, type Target } from "../config/target.js";
 import { IlmError, asSentence } from "../errors.js";
+import { type Prefix, familyOf, overlaps, prefixAddress, prefixLength } from "../model/address.js";
 import { type Destination, type PortRange, type Protocol, isRefusal } from "../model/mapping.js";
 import { type LazyMappings, type Mappings, toLazy } from "../model/mappings.js";
-import { portsContain } from "../model/ports.js";
+import { formatPorts, portsContain } from "../model/ports.js";
 import { type MappingHealth, isDown } from "../rules/health.js";
 import { RATE_SECONDS, parseRateSeconds } from "./rates.js";
 import { type SortOrder, sortOrders } from "./sort.js";
@@ -17,6 +19,9 @@ import { type SortOrder, sortOrders } from "./sort.js";
 /** The choice as text, from the command line or the query of a request. */
 export interface ChoiceOptions {
   readonly protocol?: Protocol;
+  /** An address or a prefix that is dialled. */
+  readonly on?: string;
+  /** A port, or a range. */
   readonly port?: string;
   readonly to?: string;
   readonly limit?: string;
@@ -32,8 +37,10 @@ export interface ChoiceOptions {
 export interface Choice {
   readonly names: ReadonlySet<string>;
   readonly protocol: Protocol | undefined;
-  /** A port that the mapping has to cover. */
-  readonly port: number | undefined;
+  /** A prefix of which the mapping has to cover an address. */
+  readonly on: Prefix | undefined;
+  /** Ports of which the mapping has to cover one. */
+  readonly port: PortRange | undefined;
   readonly to: Target | undefined;
   readonly limit: number;
   /** Only mappings that were added at run time. */
@@ -56,6 +63,7 @@ export function parseChoice(names: readonly string[], options: ChoiceOptions, ma
   return {
     names: new Set(names),
     protocol: options.protocol,
+    on: options.on === undefined ? undefined : parseDialled(options.on, `${mark}on`),
     port: options.port === undefined ? undefined : parsePort(options.port, `${mark}port`),
     to: options.to === undefined ? undefined : parseTo(options.to, `${mark}to`),
     limit:
@@ -90,10 +98,16 @@ function refused(option: string, reason: string, hint: string): IlmError {
   return new IlmError("USAGE", `${option}: ${reason}`, { remedy: asSentence(hint) });
 }
 
-function parsePort(text: string, option: string): number {
-  const port = parseOnePort(text);
-  if (!port.ok) throw refused(option, port.reason, port.hint);
-  return port.port;
+function parseDialled(text: string, option: string): Prefix {
+  const parsed = parseOn(text);
+  if (!parsed.ok) throw refused(option, parsed.reason, parsed.hint);
+  return parsed.prefix;
+}
+
+function parsePort(text: string, option: string): PortRange {
+  const parsed = parsePorts(text);
+  if (!parsed.ok) throw refused(option, parsed.reason, parsed.hint);
+  return parsed.range;
 }
 
 function parseTo(text: string, option: string): Target {
@@ -118,14 +132,22 @@ export interface Chosen {
 /** Returns the health of the mapping with this index. */
 export type HealthAt = (index: number) => MappingHealth;
 
+/** What else is known of the mappings that are chosen from. */
+interface Around {
+  /** The number of the file's, which are the first. */
+  readonly fromFile: number;
+  /** Returns what tells the health of each; called when the choice goes by that. */
+  readonly health: () => HealthAt;
+  readonly services: readonly { readonly name: string }[];
+}
+
 /**
- * Chooses mappings, up to the limit if they stay in the order of the rules. `fromFile` is the
- * number of the file's, which are the first; `health` returns what tells the health of each, and is
- * called when the choice goes by that. Throws NOT_FOUND for a name that no mapping has.
+ * Chooses mappings, up to the limit if they stay in the order of the rules. Throws NOT_FOUND for a
+ * name that no mapping has, and for a service that there is not.
  */
 export function chooseMappings(
   mappings: Mappings,
-  { fromFile, health }: { readonly fromFile: number; readonly health: () => HealthAt },
+  { fromFile, health, services }: Around,
   choice: Choice,
 ): Chosen {
   const lists = toLazy(mappings);
@@ -148,6 +170,10 @@ export function chooseMappings(
   }
   const [first] = unknown;
   if (first !== undefined) refuseUnknown(lists, first);
+  const { to } = choice;
+  if (to?.kind === "service" && services.every(({ name }) => name !== to.service)) {
+    refuseService(to.service, services);
+  }
   return { indexes, total };
 }
 
@@ -160,12 +186,27 @@ function isAsked(health: MappingHealth, { down, degraded }: Choice): boolean {
  * Checks everything but the name. Reads no more of a mapping than necessary: there may be a
  * million.
  */
-function isChosen(mappings: LazyMappings, index: number, { protocol, port, to }: Choice): boolean {
+function isChosen(
+  mappings: LazyMappings,
+  index: number,
+  { protocol, on, port, to }: Choice,
+): boolean {
   return (
     (protocol === undefined || mappings.protocolAt(index) === protocol) &&
-    (port === undefined || portsContain(mappings.portsAt(index), port)) &&
+    (port === undefined || coversOne(mappings.portsAt(index), port)) &&
+    (on === undefined || isDialled(mappings.onAt(index), on)) &&
     (to === undefined || leadsThere(mappings, index, to))
   );
+}
+
+function coversOne(ports: readonly PortRange[], { first, last }: PortRange): boolean {
+  return ports.some((range) => range.first <= last && first <= range.last);
+}
+
+/** A mapping without prefixes is for every address. */
+function isDialled(prefixes: readonly Prefix[], on: Prefix): boolean {
+  const [address, length] = [prefixAddress(on), prefixLength(on)];
+  return prefixes.length === 0 || prefixes.some((prefix) => overlaps(prefix, address, length));
 }
 
 function leadsThere(mappings: LazyMappings, index: number, to: Target): boolean {
@@ -184,6 +225,27 @@ function leadsTo(
   return port === "same" ? portsContain(ports, to.port) : port === to.port;
 }
 
+/** Throws NOT_FOUND for the first of the names that no mapping has. */
+export function needNames(mappings: Mappings, names: readonly string[]): void {
+  const lists = toLazy(mappings);
+  const unknown = new Set(names);
+  for (let index = 0; index < lists.length && unknown.size > 0; index++) {
+    unknown.delete(lists.nameAt(index));
+  }
+  const [first] = unknown;
+  if (first !== undefined) refuseUnknown(lists, first);
+}
+
+function refuseService(unknown: string, services: Around["services"]): never {
+  const meant = nearest(
+    unknown,
+    services.map(({ name }) => name),
+  );
+  throw new IlmError("NOT_FOUND", `there is no service named ${unknown}`, {
+    remedy: `${meant === null ? "" : `Did you mean ${meant}? `}\`ilm address\` lists the services.`,
+  });
+}
+
 function refuseUnknown(mappings: LazyMappings, unknown: string): never {
   const known = new Set(Array.from({ length: mappings.length }, (_, i) => mappings.nameAt(i)));
   const meant = nearest(unknown, [...known]);
@@ -192,13 +254,19 @@ function refuseUnknown(mappings: LazyMappings, unknown: string): never {
   });
 }
 
+function formatDialled(on: Prefix): string {
+  const whole = familyOf(on) === 4 ? 32 : 128;
+  return prefixLength(on) === whole ? prefixAddress(on) : on;
+}
+
 /** Describes the choice, to follow "no mapping ...": "of tcp for port 443 to web". */
-export function describeChoice({ protocol, port, to, added, ...choice }: Choice): string {
+export function describeChoice({ protocol, on, port, to, added, ...choice }: Choice): string {
   return [
     ...describeHealthChoice(choice),
     ...(added ? ["that was added"] : []),
     ...(protocol === undefined ? [] : [`of ${protocol}`]),
-    ...(port === undefined ? [] : [`for port ${port}`]),
+    ...(on === undefined ? [] : [`for ${formatDialled(on)}`]),
+    ...(port === undefined ? [] : [`for port ${formatPorts([port])}`]),
     ...(to === undefined ? [] : [`to ${formatTarget(to)}`]),
   ].join(" ");
 }

@@ -41,6 +41,7 @@ const noCounters = { existing: 0, selected: 0, missed: 0, errors: 0, to: null };
 
 const single = [
   "protocol",
+  "on",
   "port",
   "to",
   "limit",
@@ -67,13 +68,13 @@ function choiceOf(query: URLSearchParams): Choice {
       });
     }
   }
-  const [protocol, port, to, limit, sort, rate, added, down, degraded, connections] = single.map(
-    (key) => query.get(key) ?? undefined,
-  );
+  const [protocol, on, port, to, limit, sort, rate, added, down, degraded, connections] =
+    single.map((key) => query.get(key) ?? undefined);
   return parseChoice(
     query.getAll("name"),
     {
       ...(protocol !== undefined && { protocol: parseProtocol(protocol) }),
+      ...(on !== undefined && { on }),
       ...(port !== undefined && { port }),
       ...(to !== undefined && { to }),
       ...(limit !== undefined && { limit }),

@@ -5,6 +5,7 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { errorBody } from "../api/error-body.js";
+import { type Address, type Prefix, isUnspecified, prefixContains } from "../model/address.js";
 import { formatEndpoint } from "../model/endpoint.js";
 import { Connections } from "./connections.js";
 import type { Logger } from "./log.js";
@@ -12,7 +13,7 @@ import { PAGE_TYPE } from "./metrics.js";
 import { pauseAfter } from "./passing.js";
 
 export interface ListenAddress {
-  readonly address: string;
+  readonly address: Address;
   readonly port: number;
 }
 
@@ -64,6 +65,32 @@ function keptFor(time_ms: number, make: () => string): () => string {
   };
 }
 
+const RISK =
+  "reads the names, addresses and counters of all mappings; serve them on 127.0.0.1 or [::1], or on an address of a private network";
+
+/** Says who reaches an address, when that may be anyone; null for one of a private network. */
+function describeReach(address: Address): string | null {
+  if (isUnspecified(address)) {
+    return `whoever reaches any address of this host, and ${RISK}`;
+  }
+  return PRIVATE.some((prefix) => prefixContains(prefix, address))
+    ? null
+    : `whoever reaches ${address}, which is not an address of a private network, and ${RISK}`;
+}
+
+/** Loopback, RFC 1918, RFC 6598, RFC 4193, and link-local addresses. */
+const PRIVATE = [
+  "127.0.0.0/8",
+  "10.0.0.0/8",
+  "172.16.0.0/12",
+  "192.168.0.0/16",
+  "100.64.0.0/10",
+  "169.254.0.0/16",
+  "::1/128",
+  "fc00::/7",
+  "fe80::/10",
+] as Prefix[];
+
 function serveOn(
   { address, port }: ListenAddress,
   { log, page, pause = pauseAfter }: MetricsServerOptions,
@@ -97,6 +124,8 @@ function serveOn(
     fresh.listen({ host: address, port, ipv6Only: address.includes(":") }, () => {
       failures = 0;
       log.log("info", `metrics are served on ${url}`);
+      const reach = describeReach(address);
+      if (reach !== null) log.log("warning", `the metrics on ${url} are for ${reach}`);
       tried();
     });
     server = fresh;

@@ -66,9 +66,10 @@ export function readFirst(
 ): Reading | null {
   const mappings = allMappings(rules);
   const fromFile = rules.file.mappings.length;
+  const { services } = rules.file;
   const limit = choice.down || choice.degraded ? Infinity : choice.limit;
   const candidates = { ...choice, down: false, degraded: false, limit };
-  const { indexes } = chooseMappings(mappings, { fromFile, health }, candidates);
+  const { indexes } = chooseMappings(mappings, { fromFile, health, services }, candidates);
   return readCounters(dataPlane, active, mappings, indexes);
 }
 
@@ -81,7 +82,12 @@ export function pickMappings(
 ): Picked {
   const mappings = allMappings(rules);
   const fromFile = rules.file.mappings.length;
-  const { indexes: candidates, total } = chooseMappings(mappings, { fromFile, health }, choice);
+  const { services } = rules.file;
+  const { indexes: candidates, total } = chooseMappings(
+    mappings,
+    { fromFile, health, services },
+    choice,
+  );
   const { sort, limit, rateSeconds } = choice;
   const live = choice.connections ? countOpen() : null;
   const openOf = (indexes: readonly number[]): Picked["live"] =>

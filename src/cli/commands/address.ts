@@ -9,6 +9,7 @@ import { published } from "../../json/published.js";
 import { renderTable } from "../render/table.js";
 import { print, type Context } from "../shell/context.js";
 import type { SourceOptions } from "../shell/load.js";
+import { refuseNamesAsJson } from "../shell/names.js";
 import { readServices } from "../shell/services.js";
 import { usageError } from "../shell/usage-error.js";
 
@@ -34,6 +35,7 @@ export async function address(
   options: AddressOptions,
   names: readonly string[],
 ): Promise<void> {
+  refuseNamesAsJson(context, options.names);
   for (const name of names) {
     const parsed = parseServiceName(name);
     if (!parsed.ok) throw usageError("NAME", parsed.reason, parsed.hint);

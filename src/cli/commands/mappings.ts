@@ -44,6 +44,7 @@ import { count, formatTime, printable } from "../../words/text.js";
 import { describeUntil } from "../../words/until.js";
 import { noteObstacles, type Survey } from "../../doctor/survey.js";
 import { beginStep } from "../../progress.js";
+import { refuseNamesAsJson } from "../shell/names.js";
 import { survey } from "../shell/survey.js";
 import { withDataPlane } from "../shell/with-data-plane.js";
 
@@ -100,6 +101,7 @@ export async function mappings(
   options: MappingsOptions,
   names: readonly string[],
 ): Promise<void> {
+  refuseNamesAsJson(context, options.names);
   const asked = parseChoice(names, options);
   const connections = asked.connections || (asked.names.size > 0 && options.names !== true);
   const choice = { ...asked, connections };
@@ -226,7 +228,7 @@ async function askDaemon(
   if (!loaded) return null;
   const query = new URLSearchParams();
   for (const name of names) query.append("name", name);
-  for (const key of ["protocol", "port", "to", "limit", "sort"] as const) {
+  for (const key of ["protocol", "on", "port", "to", "limit", "sort"] as const) {
     const value = options[key];
     if (value !== undefined) query.set(key, value);
   }

@@ -2,6 +2,7 @@
 import type { MetricsJson } from "../../json/metrics.js";
 import { published } from "../../json/published.js";
 import { metricsPage } from "../../daemon/collect.js";
+import { IlmError } from "../../errors.js";
 import { LISTED_MAPPINGS_MAX } from "../../daemon/metrics.js";
 import { OpenCounts } from "../../daemon/open-counts.js";
 import { RefusalTotals } from "../../daemon/refusal-totals.js";
@@ -17,6 +18,15 @@ export interface MetricsOptions {
 export async function metrics(context: Context, options: MetricsOptions): Promise<void> {
   const limit = parseMetricsLimit(options.metricsLimit) ?? LISTED_MAPPINGS_MAX;
   const daemon = await context.reach.accessDaemon();
+  if (daemon !== null && options.metricsLimit !== undefined) {
+    throw new IlmError(
+      "USAGE",
+      "--metrics-limit: the page is the running daemon's, with its own limit",
+      {
+        remedy: "Give --metrics-limit to `ilm run`, or leave it out here.",
+      },
+    );
+  }
   const page = (await daemon?.metrics()) ?? (await fromKernel(context, limit));
   await print(context, published<MetricsJson>()(samplesOf(page)), () => page);
 }

@@ -10,6 +10,7 @@ import { allMappings, readRules } from "../../model/rules.js";
 import type { Context } from "../shell/context.js";
 import type { MonitorJson, MonitorSummaryJson } from "../../json/monitor.js";
 import { published } from "../../json/published.js";
+import { needNames } from "../../daemon/chosen.js";
 import { decisionFilter, type FilterOptions } from "../shell/decision-filter.js";
 import { decisionHeading, renderDecision } from "../render/decision.js";
 import { count } from "../../words/text.js";
@@ -52,6 +53,11 @@ export async function monitor(context: Context, options: MonitorOptions): Promis
   if (seconds !== Infinity && seconds > MAX_SECONDS) {
     throw refusal("--seconds", options.seconds, `is more than ${MAX_SECONDS}, which is the most`);
   }
+  if (options.summary === true && !context.json) {
+    throw new IlmError("USAGE", "--summary: it adds a line to --json", {
+      remedy: "Leave it out: without --json, standard error has the counts anyway.",
+    });
+  }
   const filter = {
     ...decisionFilter(options),
     every: options.sample === undefined ? 1 : parseWhole(options.sample, "--sample", MAX_SAMPLE),
@@ -59,6 +65,7 @@ export async function monitor(context: Context, options: MonitorOptions): Promis
   };
   await withDataPlane(context, async (dataPlane) => {
     const rules = readRules(needActive(dataPlane).rules);
+    needNames(allMappings(rules), filter.mappings ?? []);
     noteObstacles(context, await survey(context, dataPlane, rules), rules);
     const stream = dataPlane.watch(filter);
     const ending = awaitEnd(seconds);

@@ -85,7 +85,8 @@ function lookAt(dataPlane: DataPlane, names: readonly string[]): Look {
     const isService = services.has(name);
     const choice = isService ? parseChoice([], { to: name }) : parseChoice([name], {});
     const healthAt = (index: number): MappingHealth => health.at(index);
-    const { indexes } = chooseMappings(lists, { fromFile: 0, health: () => healthAt }, choice);
+    const around = { fromFile: 0, health: () => healthAt, services: rules.file.services };
+    const { indexes } = chooseMappings(lists, around, choice);
     const active = indexes.filter((index) => health.at(index).state !== "over");
     if (active.length === 0) {
       const what = isService

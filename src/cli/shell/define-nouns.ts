@@ -65,7 +65,11 @@ export function defineNouns(define: Define): void {
         "tcp",
         "udp",
       ]),
-      new Option("--port <PORT>", "only mappings for this port"),
+      new Option(
+        "--on <PREFIX>",
+        "only mappings for this dialled address, or for one of this prefix; those for every address, too",
+      ),
+      new Option("--port <PORT>", "only mappings for this port, or one of a range: 8000-8099"),
       new Option(
         "--to <DESTINATION>",
         "only mappings that lead there: an address or a service, with or without a port",
@@ -88,6 +92,7 @@ export function defineNouns(define: Define): void {
     examples: [
       { command: "ilm mappings", purpose: "as a table" },
       { command: "ilm mappings --port 443 --to web", purpose: "those of a port to a service" },
+      { command: "ilm mappings --on 203.0.113.5", purpose: "those that may decide for an address" },
       { command: "ilm mappings --down", purpose: "mappings that serve nobody, be it over IPv6" },
       { command: "ilm mappings --connections", purpose: "with what is open at each destination" },
       { command: "ilm mappings --sort rate --limit 10", purpose: "the ten that are used most now" },

@@ -3,6 +3,7 @@
 import { request } from "node:http";
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import type { Address } from "../../../src/model/address.js";
 import { serveMetrics } from "../../../src/daemon/metrics-server.js";
 
 let lines: string[];
@@ -31,11 +32,15 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-function serve(port: number, page = (): string => `page ${(made += 1)}\n`): void {
+function serve(
+  port: number,
+  page = (): string => `page ${(made += 1)}\n`,
+  address = "127.0.0.1",
+): void {
   const log = {
     log: (level: string, message: string): void => void lines.push(`${level} ${message}`),
   };
-  const addresses = [{ address: "127.0.0.1", port }];
+  const addresses = [{ address: address as Address, port }];
   const server = serveMetrics(addresses, { log, page, pause: () => 5 });
   close = () => {
     server.close();
@@ -59,6 +64,18 @@ function ask(port: number, path = "/metrics"): Promise<{ status: number; text: s
       .end();
   });
 }
+
+test("that anyone may reach them is a warning", async () => {
+  const port = await freePort();
+  serve(port, undefined, "0.0.0.0");
+  await until(() => lines.length > 0);
+  expect(lines).toEqual([
+    `info metrics are served on http://0.0.0.0:${port}/metrics`,
+    expect.stringMatching(
+      /^warning the metrics on \S+ are for whoever reaches any address of this host, and reads .*; serve them on 127\.0\.0\.1/,
+    ),
+  ]);
+});
 
 test("whoever asks again at once gets the same page", async () => {
   const port = await freePort();

@@ -238,6 +238,16 @@ describe("standard error", () => {
     ]);
   });
 
+  test.each([
+    [{ mapping: ["wbe"] }, /^ilm: there is no mapping named wbe\n {2}Did you mean web\?/, 1],
+    [{ summary: true }, /^ilm: --summary: it adds a line to --json\n/, 2],
+  ] as const)("refuses %j, rather than to be silent", async (options, message, status) => {
+    load();
+    const found = await world.end(false, watching(options));
+    expect(found.err).toMatch(message);
+    expect(found.status).toBe(status);
+  });
+
   test("names what keeps packets from any decision", async () => {
     load();
     world.dataPlane.decisions = [decision()];

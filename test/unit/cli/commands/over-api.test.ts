@@ -104,13 +104,16 @@ describe("a user who may not open the data plane", () => {
 
   test("gets mappings from the daemon, by the same choice", async () => {
     const command = (context: Context): Promise<void> =>
-      mappings(context, { protocol: "tcp", port: "80", limit: "1" }, ["web", "db"]);
+      mappings(context, { protocol: "tcp", on: "203.0.113.5", port: "80-90", limit: "1" }, [
+        "web",
+        "db",
+      ]);
     const { out, err } = await world.end(false, command);
     expect(out).toMatch(
       /^NAME[^]*\nweb \(run time\) +tcp +80 +every +127\.0\.1\.10:80 +listens +1 +2 +4 +3 +0\n$/,
     );
     expect(err).toContain("showing 1 of 2 mappings");
-    expect(asked).toEqual(["name=web&name=db&protocol=tcp&port=80&limit=1"]);
+    expect(asked).toEqual(["name=web&name=db&protocol=tcp&on=203.0.113.5&port=80-90&limit=1"]);
     expect(await world.json("mappings", command)).toMatchObject([
       { name: "web", runtime: true, to: [{ listening: true, listener: null }], obstacles: null },
     ]);

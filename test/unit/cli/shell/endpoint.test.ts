@@ -3,6 +3,19 @@ import { describe, expect, test } from "vitest";
 import { parseEndpoint } from "../../../../src/cli/shell/endpoint.js";
 import { formatEndpoint } from "../../../../src/model/endpoint.js";
 import { IlmError } from "../../../../src/errors.js";
+import { refusal } from "../../../support/refusal.js";
+
+test.each([
+  ["--metrics", "9465", /write 127\.0\.0\.1:9465 or \[::1\]:9465/i],
+  ["--metrics", ":9465", /write 127\.0\.0\.1:9465/i],
+  ["--metrics", "10.0.0.1", /write 10\.0\.0\.1:9465/i],
+  ["--metrics", "here", /write 127\.0\.0\.1:9465/i],
+  ["--listening", "443", /write 127\.0\.1\.10:443 .* \*:443/i],
+])("what would be right for %s %s is on this host", (what, text, remedy) => {
+  const found = refusal(() => parseEndpoint(text, what));
+  expect(found.remedy).toMatch(remedy);
+  expect(found.remedy).not.toContain("203.0.113");
+});
 
 describe("read", () => {
   test.each([
