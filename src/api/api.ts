@@ -451,6 +451,7 @@ const daemonStateAnswer: Decode<DaemonState> = answer(
     generation: nullable(count),
     pending: nullable(pending),
     wentBackAt: nullable(text(64)),
+    copiedAt: nullable(text(64)),
     appliedAt: nullable(text(64)),
     appliedBy: nullable(text(64)),
     earlierFormat: nullable(count),
@@ -560,6 +561,7 @@ const daemonStateAnswer: Decode<DaemonState> = answer(
     drained: [],
     pending: null,
     wentBackAt: null,
+    copiedAt: null,
   },
 );
 

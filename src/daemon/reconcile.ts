@@ -347,7 +347,12 @@ export class Reconciler {
     }
     const good = lastGood?.(paths) ?? null;
     if (good === null) return false;
-    await this.#loadAndPut({ kind: "start", author: this.#self, stored: good.read });
+    await this.#loadAndPut({
+      kind: "start",
+      author: this.#self,
+      stored: good.read,
+      copiedAt: good.keptAt,
+    });
     if (error !== null) this.#complain(error);
     log.log(
       "error",
@@ -638,13 +643,20 @@ export class Reconciler {
     const { dataPlane, log } = this.#options;
     const before = activeIfReadable(dataPlane);
     // After a boot, mappings may have ended, and others end at another second since it.
-    const cause = { kind: "start", author: this.#self, held: entry.held } as const;
+    const { held, copiedAt } = entry;
+    const cause = { kind: "start", author: this.#self, held, copiedAt } as const;
     const result = this.#record(cause, () => this.#put(before, before?.rules ?? rules));
     log.log("warning", describeRollback(to, this.#source.paths));
     return result;
   }
 
-  async #loadAndPut({ kind, author, stored, isQuiet = false }: Loading): Promise<ChangeResult> {
+  async #loadAndPut({
+    kind,
+    author,
+    stored,
+    copiedAt,
+    isQuiet = false,
+  }: Loading): Promise<ChangeResult> {
     if (this.#unloaded) {
       throw new IlmError("DAEMON", "the daemon has unloaded the rules and is ending");
     }
@@ -669,7 +681,7 @@ export class Reconciler {
     const change = { kind: "apply", sources, given, file } as const;
     const active = before === null ? null : withoutEnded(before.rules, bootSeconds());
     const rules = rulesAfter(active, change);
-    const result = this.#record({ kind, author }, () =>
+    const result = this.#record({ kind, author, copiedAt }, () =>
       this.#put(before, rules, { revision, compiled }),
     );
     if (isQuiet) warn();
@@ -824,6 +836,8 @@ interface Loading {
   readonly author: Author;
   /** What to read in the place of the file. */
   readonly stored?: ReadResult;
+  /** When that was right: ISO 8601, UTC. */
+  readonly copiedAt?: string;
   /** Log warnings only when the rules become active. */
   readonly isQuiet?: boolean;
 }

@@ -25,7 +25,7 @@ import { mptcpRemedy } from "../words/mptcp.js";
 import { describeLeftAlone, remedyForLeftAlone } from "../words/drained.js";
 import { mappingsLeftAlone } from "../rules/drained.js";
 import { remedyForStranger, whyStranger } from "../words/stranger.js";
-import { count, namesShown } from "../words/text.js";
+import { count, formatMoment, namesShown } from "../words/text.js";
 import { fileArguments, listSources } from "../model/sources.js";
 
 export interface Warning {
@@ -84,6 +84,8 @@ export interface Circumstances {
   /** Destinations that no daemon could bind now. */
   readonly absentDestinations: ReadonlySet<Address>;
   readonly daemon: DaemonStatus | null;
+  /** When the configuration was right whose copy the rules come from; null for no copy. */
+  readonly copiedAt?: string | null;
   /** What finds the listeners; null when nothing is loaded. */
   readonly engine: ActiveEngine | null;
   /** True when there is a hand-over at ingress; null when nothing is loaded. */
@@ -120,6 +122,7 @@ export function findWarnings({
   ephemeral,
   absentDestinations,
   daemon,
+  copiedAt,
   engine,
   steers,
   vrfs,
@@ -140,7 +143,7 @@ export function findWarnings({
     ...(earlier === null ? strangersReported(rules, judge) : []),
     ...detached.map(detachedWarning),
     ...leftAloneWarnings(active),
-    ...refusedReload(daemon),
+    ...refusedReload(daemon, copiedAt),
     ...addressWarnings(active, listeners, upAddresses, absentDestinations).map(
       ({ kind, message, remedy, service, mapping }) => ({
         kind,
@@ -259,16 +262,23 @@ function ended(inodes: readonly number[]): Warning[] {
 }
 
 /** Warns of a file that the daemon could not apply. */
-export function refusedReload(daemon: DaemonStatus | null): Warning[] {
+export function refusedReload(
+  daemon: DaemonStatus | null,
+  copiedAt: string | null = null,
+): Warning[] {
   const error = daemon?.lastReload?.error ?? null;
   if (daemon === null || error === null) return [];
   const { followed } = daemon;
   const file = followed.length === 0 ? "the configuration" : listSources(followed);
+  const stays =
+    copiedAt === null
+      ? "the previous rules stay active"
+      : `active is the copy of ${formatMoment(copiedAt)}, when it was right`;
   if (error.code === "UNAVAILABLE") {
     return [
       {
         kind: "reload-failed",
-        message: `${file} could not be applied in its current form; the previous rules stay active: ${error.message}`,
+        message: `${file} could not be applied in its current form; ${stays}: ${error.message}`,
         remedy: `${error.remedy ?? ""} The daemon tries again automatically.`.trimStart(),
       },
     ];
@@ -276,7 +286,7 @@ export function refusedReload(daemon: DaemonStatus | null): Warning[] {
   return [
     {
       kind: "reload-failed",
-      message: `${file} was refused in its current form; the previous rules stay active: ${error.message}`,
+      message: `${file} was refused in its current form; ${stays}: ${error.message}`,
       remedy: remedyForRefused(error, followed),
     },
   ];

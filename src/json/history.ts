@@ -46,6 +46,10 @@ const change = {
     "Who made it: the process that ran the command, also when the daemon made the change for it. For `unconfirmed`, `ended` and `found`: who recorded it.",
   ),
   sources: field(list(text), "The paths that the rules after it were read from."),
+  copiedAt: field(
+    nullable(text),
+    "When the configuration was right whose copy they come from, because the daemon began with a wrong one: ISO 8601, UTC; otherwise null.",
+  ),
   generation: field(
     nullable(integer),
     "The number of the rules after it; null when nothing was active.",

@@ -2,6 +2,7 @@
 import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { formatMoment } from "../../src/model/moment.js";
 import { refused } from "../support/dialler.js";
 import { useNetwork } from "../support/network.js";
 import { address, answersOn, rulesFor, useApp } from "../support/one-app.js";
@@ -199,13 +200,23 @@ describe("reload", () => {
     const run = await server.startRun(["-f", file]);
     expect(await client.who("tcp", address, 7000)).toBe("app");
     expect(run.process.stderr).toMatch(
-      /error.*the rules are those of 20.*when the configuration was right/,
+      /error.*the rules are those of .*\d\d:\d\d:\d\d, when the configuration was right/,
     );
     expect(run.process.stderr).toContain(`${file}:4:`);
     expect((await server.ilm(["status", "--check"])).status).toBe(1);
     expect(JSON.stringify((await server.status()).warnings)).toContain("reload-failed");
+    // What is active is not what the file says: status and history tell what it is.
+    const { copiedAt } = await server.status();
+    const at = formatMoment(copiedAt ?? "");
+    const { stdout } = await server.ilm(["status"]);
+    expect(stdout).toContain(`${file}, as it was at ${at} (a copy)\n`);
+    expect(stdout).toContain(`active is the copy of ${at}, when it was right`);
+    expect((await server.ilm(["history"])).stdout).toContain(
+      `the daemon started, with the copy of ${at} (active)`,
+    );
     writeFileSync(file, rulesFor(7001));
     await answersOn(network, 7001);
+    expect((await server.status()).copiedAt).toBeNull();
     // What `apply` made active since is newer than the copy.
     await run.stop();
     writeFileSync(file, rulesFor(7002));

@@ -79,7 +79,8 @@ async function showAll(context: Context, dataPlane: DataPlane, limit: number): P
 function shapeOf(entry: Entry, current: number | null, kept: boolean): ChangeJson {
   const { number, time, cause, author, generation, before, to, difference, mappings, off } = entry;
   const sources = entry.rules?.sources ?? [];
-  const same = { number, time, cause, author, sources, generation, before, to };
+  const { copiedAt = null } = entry;
+  const same = { number, time, cause, author, sources, copiedAt, generation, before, to };
   const drained = (entry.rules?.drained ?? []).map(formatDrained);
   const until = entry.wait?.change === null ? entry.wait.until : null;
   return { ...same, difference, until, mappings, drained, off, active: number === current, kept };
@@ -126,9 +127,18 @@ function describe(change: ChangeJson, colours: Colours): string {
       : `generation ${generation}: ${describeChange(mappings, difference)}`,
     ...(until === null ? [] : [`to be confirmed until ${formatMoment(until)}`]),
     ...(drained.length === 0 ? [] : [`drained: ${drained.join(", ")}`]),
-    ...(sources.length === 0 ? [] : [`from ${printable(listSources(sources))}`]),
+    ...(sources.length === 0
+      ? []
+      : [
+          `from ${printable(listSources(sources))}${describeCopy(change.copiedAt, "as it was at")}`,
+        ]),
   ];
   return `${colours.bold(String(number))}  ${when}  ${what}${marks}\n${indent(`${lines.join("\n")}\n`, 4)}`;
+}
+
+/** Says of which time a copy is; empty for none. */
+function describeCopy(copiedAt: string | null, what: string): string {
+  return copiedAt === null ? "" : `, ${what} ${formatMoment(copiedAt)}`;
 }
 
 /** Reports whether nobody made a change: its time was over. */
@@ -136,12 +146,12 @@ function isOfItself(cause: ChangeJson["cause"]): boolean {
   return cause === "unconfirmed" || cause === "ended";
 }
 
-function describeCause({ cause, difference }: ChangeJson): string {
+function describeCause({ cause, difference, copiedAt }: ChangeJson): string {
   switch (cause) {
     case "file":
       return "the file changed";
     case "start":
-      return "the daemon started";
+      return `the daemon started${describeCopy(copiedAt, "with the copy of")}`;
     case "ended":
       return `the time of ${namesShown(difference?.removed.names ?? [], 5)} was over`;
     case "found":

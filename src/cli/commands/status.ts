@@ -46,7 +46,7 @@ export async function status(context: Context, { check }: StatusOptions = {}): P
         ...state,
         daemon: answered,
         writer: null,
-        warnings: refusedReload(answered),
+        warnings: refusedReload(answered, state.copiedAt),
         notes: ["the daemon was asked; `ilm status` as root also looks at the host, and may warn"],
       };
       return shape;
@@ -75,7 +75,8 @@ async function statusHere(context: Context, dataPlane: DataPlane): Promise<Statu
   const { daemon, trouble, writer } = asked;
   const circumstances = await circumstancesOf(dataPlane, active, listeners, daemon);
   const { rules, judge } = circumstances;
-  const found = findWarnings(circumstances);
+  const state = stateOf(dataPlane, { active, rules, judge, listeners });
+  const found = findWarnings({ ...circumstances, copiedAt: state.copiedAt });
   const unreached = await unreachedWarnings(dataPlane, {
     listeners: () => listeners,
     holdersOf: (those) => context.reach.holdersOf(those),
@@ -83,7 +84,7 @@ async function statusHere(context: Context, dataPlane: DataPlane): Promise<Statu
   });
   const warnings = [...(trouble === null ? [] : [trouble]), ...unreached, ...found];
   return {
-    ...stateOf(dataPlane, { active, rules, judge, listeners }),
+    ...state,
     daemon,
     writer,
     warnings,
@@ -182,7 +183,7 @@ function render({ colours, width }: Context, shape: StatusJson): string {
       ...describeDecision(shape, colours),
       ["engine", shape.engine ?? ""],
       ...(shape.mptcp === "off" ? [["mptcp", "off: new sockets are TCP"] as [string, string]] : []),
-      ["source", listSources(shape.sources) || "arguments and run-time mappings only"],
+      ["source", describeSource(shape)],
       ["mappings", `${shape.mappings}${runtime}, for ${count(shape.services, "service")}`],
       ...(shape.drained.length === 0
         ? []
@@ -245,6 +246,15 @@ function describeDecision(
     return [["pending", colours.yellow(`it ${describePending(pending)}`)]];
   }
   return wentBackAt === null ? [] : [["went back", describeWentBack(generation ?? 0, wentBackAt)]];
+}
+
+/** Describes what the rules come from. */
+function describeSource({ sources, copiedAt, daemon }: StatusJson): string {
+  if (sources.length === 0) return "arguments and run-time mappings only";
+  // A file that is as the copy is changes nothing when it is read.
+  const isCopy = copiedAt !== null && (daemon === null || daemon.lastReload?.error);
+  const when = isCopy ? `, as it was at ${formatMoment(copiedAt)} (a copy)` : "";
+  return `${listSources(sources)}${when}`;
 }
 
 /** Describes the state, which people look at first: whether ilm decides. */

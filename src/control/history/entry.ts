@@ -81,4 +81,9 @@ export interface Entry {
   readonly held: readonly HeldText[];
   /** Set when the rules after it waited for their confirmation. */
   readonly wait?: Wait;
+  /**
+   * Set when the file's part comes from the copy of a configuration that was right at that time:
+   * ISO 8601, UTC. Changes beside the file keep it.
+   */
+  readonly copiedAt?: string;
 }

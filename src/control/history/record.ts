@@ -22,6 +22,8 @@ export interface Cause {
   readonly held?: readonly HeldText[];
   /** The texts that are turned away unless the change is confirmed. */
   readonly unlessConfirmed?: readonly UnheldText[];
+  /** For a copy of what was right before: since when (see Entry). */
+  readonly copiedAt?: string | undefined;
 }
 
 /** Whether a change leaves the file's part as it is, and so what a rollback turned away, too. */
@@ -138,7 +140,9 @@ function writeEnd(
     active === null && target !== null
       ? stateOf(dataPlane, store, target)
       : stateFields(dataPlane, active);
-  const same = { ...state, author: authorOf(process.pid), before: entry.number };
+  const copiedAt = confirmed ? entry.copiedAt : target?.copiedAt;
+  const copied = copiedAt !== undefined && { copiedAt };
+  const same = { ...state, author: authorOf(process.pid), before: entry.number, ...copied };
   const packed = (): Uint8Array => active?.packed() ?? new Uint8Array(0);
   if (confirmed) {
     const { held: heldBefore } = entry;
@@ -217,7 +221,7 @@ function lookBefore(dataPlane: Recorded): Before {
 
 function write(
   dataPlane: Recorded,
-  { kind, author, to, held, unlessConfirmed = [] }: Cause,
+  { kind, author, to, held, unlessConfirmed = [], ...cause }: Cause,
   { active: activeBefore, number, known, unrecorded }: Before,
   difference: ChangeSummary | null,
 ): Entry | null {
@@ -233,8 +237,9 @@ function write(
         ? number
         : store.add({ ...unrecorded.entry, before: number }, () => unrecorded.packed).number;
     const [last] = store.entries();
-    // After a boot, the same rules are the last change still.
-    if (last !== undefined && isOf(last, active) && !isOfItself[kind]) return null;
+    // After a boot, the same rules are the last change still, unless they come from a copy.
+    const isTold = isOfItself[kind] === true || cause.copiedAt !== undefined;
+    if (last !== undefined && isOf(last, active) && !isTold) return null;
     const until = active?.pending?.until;
     const backTo = activeBefore === null ? null : before;
     const wait =
@@ -244,6 +249,9 @@ function write(
           ? waitAfter(known)
           : newWait(until, backTo, unlessConfirmed);
     const back = kind === "back" && known?.wait ? wayBack(store, known, known.wait) : null;
+    const target = back === null && to !== undefined ? store.entry(to) : (back?.target ?? null);
+    const same = back !== null || to !== undefined ? target : isBesideFile[kind] ? known : null;
+    const copiedAt = cause.copiedAt ?? same?.copiedAt;
     return store.add(
       {
         ...stateFields(dataPlane, active),
@@ -255,6 +263,7 @@ function write(
         difference: back === null ? difference : back.difference,
         held: back?.held ?? held ?? (isBesideFile[kind] ? (known?.held ?? []) : []),
         ...(wait !== null && { wait }),
+        ...(copiedAt !== undefined && { copiedAt }),
       },
       () => active?.packed() ?? new Uint8Array(0),
       kind === "rollback" || back !== null || wait !== null,

@@ -110,6 +110,7 @@ export const daemonState: DaemonState = {
   loaded: true,
   pending: null,
   wentBackAt: null,
+  copiedAt: null,
   netns: 4_026_531_840,
   off: false,
   generation: 2,
