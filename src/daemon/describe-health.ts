@@ -1,6 +1,7 @@
 /** Listeners that come and go, and mappings without one, in the words of the log. */
 import type { HealthJson, TurnsJson } from "../json/health.js";
 import { formatEndpoint } from "../model/endpoint.js";
+import { nameAmong } from "../words/mapping-name.js";
 import { count, printable } from "../words/text.js";
 import { describeDegraded, describeGaps } from "./describe-faults.js";
 import { describeUnserved } from "./describe-unserved.js";
@@ -43,13 +44,13 @@ export function describeHealth({
   if (unserved.count > 0) {
     const shown = unserved.mappings
       .slice(0, SHOWN)
-      .map((one) => `${printable(one.name)}${describeUnserved(one)}`);
+      .map((one) => nameAmong(one, unserved.mappings) + describeUnserved(one));
     const verb = unserved.count === 1 ? "has" : "have";
     const list = `${shown.join(", ")}${andMore(unserved.count, shown)}`;
     parts.push(`${count(unserved.count, "mapping")} ${verb} no listener: ${list}`);
   }
   if (served.count > 0) {
-    const shown = served.mappings.slice(0, SHOWN).map(({ name }) => printable(name));
+    const shown = served.mappings.slice(0, SHOWN).map((one) => nameAmong(one, served.mappings));
     const verb = served.count === 1 ? "has" : "have";
     const list = `${shown.join(", ")}${andMore(served.count, shown)}`;
     parts.push(`${count(served.count, "mapping")} ${verb} a listener now: ${list}`);
@@ -62,11 +63,13 @@ export function describeHealth({
     parts.push(describeGaps(shown) + andMore(gaps.count, shown));
   }
   if (degraded.count > 0) {
-    const shown = degraded.mappings.slice(0, SHOWN).map(describeDegraded);
+    const shown = degraded.mappings
+      .slice(0, SHOWN)
+      .map((one) => describeDegraded(one, degraded.mappings));
     parts.push(`${shown.join("; ")}${andMore(degraded.count, shown)}`);
   }
   if (whole.count > 0) {
-    const shown = whole.mappings.slice(0, SHOWN).map(({ name }) => printable(name));
+    const shown = whole.mappings.slice(0, SHOWN).map((one) => nameAmong(one, whole.mappings));
     const verb = whole.count === 1 ? "has" : "have";
     const list = `${shown.join(", ")}${andMore(whole.count, shown)}`;
     parts.push(`${count(whole.count, "mapping")} ${verb} all destinations again: ${list}`);

@@ -41,6 +41,8 @@ import {
 } from "../words/change.js";
 import { mappingsLeftAlone } from "../rules/drained.js";
 import { describeLeftAlone } from "../words/drained.js";
+import { type Orphan, orphansOf } from "../rules/orphans.js";
+import { describeOrphan } from "../words/orphans.js";
 import { formatMoment } from "../words/text.js";
 import { switched, unloadedResult, type AnsweredChange, type ChangeResult } from "../api/result.js";
 import { decide } from "../control/perform.js";
@@ -717,6 +719,10 @@ export class Reconciler {
       const names = mappingsLeftAlone(readRules(rules));
       if (names.length > 0) log.log("warning", describeLeftAlone(names));
     }
+    const known = new Set(before === null ? [] : orphansIn(before.rules).map(describeOrphan));
+    for (const message of orphansIn(rules).map(describeOrphan)) {
+      if (!known.has(message)) log.log("warning", message);
+    }
     if (result.takenOverFormat !== null) log.log("info", describeTakenOver(result.takenOverFormat));
     if (result.lost !== null) log.log("warning", describeLost(result.lost));
     this.tellRestored(result.repaired);
@@ -852,3 +858,7 @@ const nothingFromFile: Change & { kind: "apply" } = {
   given: [],
   file: noActiveRules.file,
 };
+
+function orphansIn({ runtime, file }: ActiveRules): readonly Orphan[] {
+  return orphansOf({ runtime, services: file.head.services, now: bootSeconds() });
+}

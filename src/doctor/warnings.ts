@@ -14,6 +14,8 @@ import {
   type Missing,
 } from "../dataplane/types.js";
 import type { Listener } from "../model/listener.js";
+import type { Mapping, Service } from "../model/mapping.js";
+import { bootSeconds } from "../kernel/boot-time.js";
 import type { LinkedNetwork } from "../kernel/up-addresses.js";
 import { familyOf, isLoopback4, overlaps, type Address, type Prefix } from "../model/address.js";
 import { emptyRules, type Rules, allMappings } from "../model/rules.js";
@@ -24,6 +26,8 @@ import { printable } from "../printable.js";
 import { mptcpRemedy } from "../words/mptcp.js";
 import { describeLeftAlone, remedyForLeftAlone } from "../words/drained.js";
 import { mappingsLeftAlone } from "../rules/drained.js";
+import { orphansOf } from "../rules/orphans.js";
+import { describeOrphan, hintForOrphan } from "../words/orphans.js";
 import { remedyForStranger, whyStranger } from "../words/stranger.js";
 import { count, formatMoment, namesShown } from "../words/text.js";
 import { fileArguments, listSources } from "../model/sources.js";
@@ -52,6 +56,7 @@ export interface Warning {
     | "unreached"
     | "unregistered"
     | "drained"
+    | "service-gone"
     | "anyip-on-link"
     | "anyip-missing"
     | keyof Faults;
@@ -143,6 +148,7 @@ export function findWarnings({
     ...(earlier === null ? strangersReported(rules, judge) : []),
     ...detached.map(detachedWarning),
     ...leftAloneWarnings(active),
+    ...orphanWarnings(active.runtime, active.file.services),
     ...refusedReload(daemon, copiedAt),
     ...addressWarnings(active, listeners, upAddresses, absentDestinations).map(
       ({ kind, message, remedy, service, mapping }) => ({
@@ -184,6 +190,19 @@ export function leftAloneWarnings(rules: Rules): Warning[] {
   if (names.length === 0) return [];
   const remedy = remedyForLeftAlone(rules.drained ?? []);
   return [{ kind: "drained", message: describeLeftAlone(names), remedy }];
+}
+
+/** Warns of run-time mappings that lead to what was a service's address. */
+export function orphanWarnings(
+  runtime: readonly Mapping[],
+  services: readonly Service[],
+): Warning[] {
+  return orphansOf({ runtime, services, now: bootSeconds() }).map((orphan) => ({
+    kind: "service-gone",
+    message: describeOrphan(orphan),
+    remedy: asSentence(hintForOrphan(orphan)),
+    about: [orphan.mapping],
+  }));
 }
 
 /**

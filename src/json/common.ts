@@ -103,6 +103,7 @@ export const warning = object(
         "unreached",
         "unregistered",
         "drained",
+        "service-gone",
         "anyip-on-link",
         "anyip-missing",
         "untracked",

@@ -24,8 +24,16 @@ import { noteWarnings } from "../render/error.js";
 import { describeAdded, describeRemoved } from "../../words/loopback.js";
 import { count, indent } from "../../words/text.js";
 import { describeTiming, type TimingOptions } from "../shell/timing.js";
-import { anyipWarnings, leftAloneWarnings, type Warning } from "../../doctor/warnings.js";
+import {
+  anyipWarnings,
+  leftAloneWarnings,
+  orphanWarnings,
+  type Warning,
+} from "../../doctor/warnings.js";
+import { bootSeconds } from "../../kernel/boot-time.js";
 import { readRules } from "../../model/rules.js";
+import { type Orphan, orphansOf } from "../../rules/orphans.js";
+import { describeOrphan, hintForOrphan } from "../../words/orphans.js";
 import { unreachedWarnings } from "../../doctor/unreached.js";
 import { confirmable, noteUnlessPending, type ConfirmOptions } from "../shell/confirm.js";
 import { waitSeconds, type WaitOptions } from "../shell/wait.js";
@@ -61,8 +69,15 @@ export async function apply(
       const change = { kind: "apply", sources, given, file, ...asked } as const;
       if (mustKeepFile) refuseReplacement(replacedOf(activeIfReadable(dataPlane)?.rules));
       if (dryRun) {
-        noteWarnings(context, warnings);
-        await printDryRun(context, dataPlane, change, { ...options, warnings });
+        const runtime = activeIfReadable(dataPlane)?.rules.runtime ?? [];
+        const orphans = orphansOf({
+          runtime,
+          services: file.head.services,
+          now: bootSeconds(),
+        });
+        const all = [...warnings, ...orphans.map(problemOf)];
+        noteWarnings(context, all);
+        await printDryRun(context, dataPlane, change, { ...options, warnings: all });
         return;
       }
       const performed = await context.reach.performChange(dataPlane, change, {
@@ -116,15 +131,30 @@ export async function apply(
 }
 
 /**
- * Warns of mappings that lead to drained destinations only, as what is drained outlasts a file, and
- * of prefixes that are not the host's alone.
+ * Warns of mappings that lead to drained destinations only, and of run-time mappings to a service
+ * that is gone, as what is drained and what was added outlast a file; and of prefixes that are not
+ * the host's alone.
  */
 function afterwards(dataPlane: DataPlane): readonly Warning[] {
   const rules = dataPlane.active()?.rules;
   if (rules === undefined) return [];
   const leftAlone = (rules.drained ?? []).length > 0 ? leftAloneWarnings(readRules(rules)) : [];
-  return [...leftAlone, ...anyipWarnings(rules.file.head.anyip, linkedNetworks())];
+  const { runtime, file } = rules;
+  const orphans = orphanWarnings(runtime, file.head.services);
+  return [...leftAlone, ...orphans, ...anyipWarnings(rules.file.head.anyip, linkedNetworks())];
 }
+
+function problemOf(orphan: Orphan): Problem {
+  return {
+    severity: "warning",
+    ...RUNTIME,
+    path: "",
+    message: describeOrphan(orphan),
+    hint: hintForOrphan(orphan),
+  };
+}
+
+const RUNTIME = { file: "<runtime>", line: 0, column: 0 };
 
 /** Lists the names that were added, removed and changed; empty when there were no rules before. */
 export function describeNames({ difference, mappings }: Performed): string {

@@ -13,6 +13,7 @@ import { wrap } from "../render/table.js";
 import { describeDegraded, describeGaps } from "../../daemon/describe-faults.js";
 import { describeUnserved } from "../../daemon/describe-unserved.js";
 import { count, formatAge, formatMoment, indent, printable } from "../../words/text.js";
+import { nameAmong } from "../../words/mapping-name.js";
 import { describePending, describeWentBack } from "../../words/change.js";
 import {
   findWarnings,
@@ -300,7 +301,7 @@ function describeHealth(
 
 /** Describes the mappings that lead to drained destinations only. */
 function describeNobodyNew({ count: number, mappings }: Named<"drainedMappings">): string {
-  const shown = mappings.slice(0, UNSERVED_SHOWN).map(({ name }) => printable(name));
+  const shown = mappings.slice(0, UNSERVED_SHOWN).map((one) => nameAmong(one, mappings));
   const verb = number === 1 ? "takes" : "take";
   return `${count(number, "mapping")} ${verb} nobody new: ${shown.join(", ")}${moreThan(number, shown)} (drained)`;
 }
@@ -311,7 +312,7 @@ function shownGaps({ mappings }: Named<"gaps">): Named<"gaps">["mappings"] {
 
 /** Describes the mappings of which a destination is down. */
 function describeAllDegraded({ count: number, mappings }: Named<"degraded">): string {
-  const shown = mappings.slice(0, UNSERVED_SHOWN).map(describeDegraded);
+  const shown = mappings.slice(0, UNSERVED_SHOWN).map((one) => describeDegraded(one, mappings));
   const more =
     number > shown.length ? `; ${number - shown.length} more: \`ilm mappings --degraded\`` : "";
   return `degraded: ${shown.join("; ")}${more}`;
@@ -337,19 +338,11 @@ function describeDown(
   mappings: number,
 ): string {
   const shown = named.slice(0, UNSERVED_SHOWN);
-  const list = shown.map(({ name, protocol, ...one }) => {
-    const which = isNamedTwice(named, name) ? ` ${protocol}` : "";
-    return `${printable(name)}${which}${describeUnserved(one)}`;
-  });
+  const list = shown.map((one) => nameAmong(one, named) + describeUnserved(one));
   const more =
     down > shown.length ? ` and ${down - shown.length} more: \`ilm mappings --down\`` : "";
   const verb = down === 1 ? "has" : "have";
   return `${down} of ${count(mappings, "mapping")} ${verb} no listener: ${list.join(", ")}${more}`;
-}
-
-/** As mappings of both protocols may be. */
-function isNamedTwice(all: readonly { readonly name: string }[], name: string): boolean {
-  return all.filter((one) => one.name === name).length > 1;
 }
 
 function describeDaemon({ daemon, writer, warnings }: StatusJson): string {
