@@ -68,6 +68,15 @@ export function namesOf({ mappings }: Found, rules: Rules): string {
   return names.length > MAX_NAMES ? `${shown} and ${names.length - MAX_NAMES} more` : shown;
 }
 
+/** Returns what was found of some mappings, without the others. `isOne` takes their indexes. */
+export function surveyOf(survey: Survey, isOne: (index: number) => boolean): Survey {
+  const found = survey.found.flatMap((one) => {
+    const mappings = one.mappings.filter(isOne);
+    return mappings.length === 0 ? [] : { ...one, mappings };
+  });
+  return { ...survey, found };
+}
+
 /**
  * Notes obstacles on standard error: of packets that reach no decision, counters and events say
  * nothing.
@@ -79,8 +88,12 @@ export function noteObstacles(
 ): void {
   for (const one of found) {
     if (!one.obstacle.sure) continue;
+    const { kind, message, remedy } = one.obstacle;
+    // That is about all mappings, and its remedy is one command.
     context.note(
-      `ilm: in the way of ${namesOf(one, rules)}: ${one.obstacle.message} (\`ilm doctor\` shows the remedy)\n`,
+      kind === "off"
+        ? `ilm: ${message}. ${remedy}\n`
+        : `ilm: in the way of ${namesOf(one, rules)}: ${message} (\`ilm doctor\` shows the remedy)\n`,
     );
   }
 }

@@ -66,6 +66,16 @@ describe("a member of the readers", () => {
     expect(JSON.parse(mappings.stdout)).toMatchObject([
       { name: "tcp:7000", to: [{ address: "127.0.1.10", service: "app", listening: true }] },
     ]);
+    for (const name of ["tcp:7000", "app"]) {
+      const { status: ended, stdout } = await as([READERS], "wait", name);
+      expect([ended, stdout]).toEqual([0, `${name}: the mapping has a listener\n`]);
+    }
+    expect((await as([READERS], "wait", "nosuch")).status).toBe(2);
+    for (const command of ["history", "export", "listeners", "flows", "audit"]) {
+      const { status: ended, stderr } = await as([READERS], command);
+      expect(ended, command).toBe(4);
+      expect(stderr, command).toMatch(/^ilm: this takes root: .*\n {2}Run it as root\. A reader/);
+    }
     for (const path of ["/metrics", "/v1/services", "/v1/state", "/v1/status", "/v1/mappings"]) {
       expect((await request([READERS], "GET", path)).status, path).toBe(200);
     }

@@ -42,7 +42,7 @@ import { renderTable, type Cell, type Column } from "../render/table.js";
 import { describeQueue } from "../../words/queue.js";
 import { count, formatTime, printable } from "../../words/text.js";
 import { describeUntil } from "../../words/until.js";
-import { noteObstacles, type Survey } from "../../doctor/survey.js";
+import { noteObstacles, surveyOf, type Survey } from "../../doctor/survey.js";
 import { beginStep } from "../../progress.js";
 import { refuseNamesAsJson } from "../shell/names.js";
 import { survey } from "../shell/survey.js";
@@ -157,9 +157,9 @@ export async function mappings(
     );
     const holderOf = await context.reach.holdersOf(used.filter((listener) => listener !== null));
     const shown = new Set(indexes);
-    const inTheWay = around.found.filter(({ mappings: those }) => those.some((i) => shown.has(i)));
     if (!context.json && options.names !== true) {
-      noteObstacles(context, { ...around, found: inTheWay }, rules);
+      const ofThese = surveyOf(around, (index) => shown.has(index));
+      noteObstacles(context, ofThese, rules);
     }
     if (total > rows.length) {
       context.note(`ilm: showing ${rows.length} of ${count(total, "mapping")}\n`);

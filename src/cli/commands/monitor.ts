@@ -14,7 +14,7 @@ import { needNames } from "../../daemon/chosen.js";
 import { decisionFilter, type FilterOptions } from "../shell/decision-filter.js";
 import { decisionHeading, renderDecision } from "../render/decision.js";
 import { count } from "../../words/text.js";
-import { noteObstacles } from "../../doctor/survey.js";
+import { noteObstacles, surveyOf } from "../../doctor/survey.js";
 import { survey } from "../shell/survey.js";
 import { needActive, withDataPlane } from "../shell/with-data-plane.js";
 
@@ -65,8 +65,13 @@ export async function monitor(context: Context, options: MonitorOptions): Promis
   };
   await withDataPlane(context, async (dataPlane) => {
     const rules = readRules(needActive(dataPlane).rules);
-    needNames(allMappings(rules), filter.mappings ?? []);
-    noteObstacles(context, await survey(context, dataPlane, rules), rules);
+    const all = allMappings(rules);
+    const { mappings: names } = filter;
+    needNames(all, names ?? []);
+    const around = await survey(context, dataPlane, rules);
+    const isShown = (index: number): boolean =>
+      names === null || names.includes(all.at(index)?.name ?? "");
+    noteObstacles(context, surveyOf(around, isShown), rules);
     const stream = dataPlane.watch(filter);
     const ending = awaitEnd(seconds);
     ending.ended.addEventListener("abort", () => {

@@ -112,7 +112,7 @@ export function defineNouns(define: Define): void {
     summary: "wait until mappings have a listener",
     description: [
       "A mapping is waited for until it is served as `ilm mappings --down` and `ilm status --check` understand it: somebody listens who gets what is dialled, over each family that it has a destination's address of. A service is waited for by itself, whoever else its mappings lead to: until somebody listens at each of its addresses that mappings lead to, also while it is drained.",
-      "Ends with status 0 as soon as all are there at once, and with status 1 when the time is over: then it says which are not. A mapping that refuses on purpose (`to: none`) never has a listener, and is an error.",
+      "Ends with status 0 as soon as all are there at once, and with status 1 when the time is over: then it says which are not. A name that there is not, and a mapping that refuses on purpose (`to: none`) and so never has a listener, are errors of the command line (status 2).",
     ],
     arguments: [new Argument("<NAME...>", "mappings or services")],
     options: [new Option("--timeout <TIME>", `give up after this long (${TIMES}; default: 30)`)],

@@ -38,8 +38,19 @@ async function askInstead<T>(
   byDaemon: ByDaemon<T> | undefined,
 ): Promise<T> {
   const isDenied = error instanceof IlmError && error.code === "NOT_PERMITTED";
-  if (!isDenied || byDaemon === undefined) throw error;
+  if (!isDenied) throw error;
   const daemon = await reach.accessDaemon();
+  if (byDaemon === undefined) {
+    if (daemon === null || !(await mayRead(daemon))) throw error;
+    throw new IlmError(
+      "NOT_PERMITTED",
+      "this takes root: it is none of what readers and writers may ask the daemon",
+      {
+        cause: error,
+        remedy: OVER_API,
+      },
+    );
+  }
   if (daemon === null) {
     throw new IlmError("NOT_PERMITTED", error.message, {
       cause: error,
@@ -47,6 +58,21 @@ async function askInstead<T>(
     });
   }
   return await byDaemon(daemon, error);
+}
+
+/** What has a `byDaemon`. */
+const OVER_API =
+  "Run it as root. A reader (`ilm run --readers GROUP`) may use `ilm status`, `mappings`, `wait` and `metrics`; a writer also `add`, `remove`, `apply`, `reload`, `drain`, `undrain`, `confirm`, `off`, `on` and `unload`.";
+
+/** Reports whether this user is one of the daemon's readers or writers. */
+async function mayRead(daemon: DaemonAccess): Promise<boolean> {
+  try {
+    await daemon.state();
+    return true;
+  } catch (error) {
+    if (error instanceof IlmError) return false;
+    throw error;
+  }
 }
 
 async function open({ reach }: Context): Promise<DataPlane> {

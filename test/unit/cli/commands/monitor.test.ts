@@ -253,7 +253,7 @@ describe("standard error", () => {
     world.dataPlane.decisions = [decision()];
     world.around = { ...world.around, off: true };
     expect((await world.say(false, watching({ count: "1" }))).err).toMatch(
-      /^ilm: in the way of web, same: .*switched off.*ilm doctor/,
+      /^ilm: ilm is switched off in this network namespace: .*\. Switch it on again: ilm on\.\n/,
     );
   });
 });

@@ -5,12 +5,14 @@ import { destinationShape, mappingShape } from "../../../../src/api/mapping-shap
 import { nothingActive } from "../../../../src/api/result.js";
 import { add } from "../../../../src/cli/commands/add.js";
 import { apply } from "../../../../src/cli/commands/apply.js";
+import { history } from "../../../../src/cli/commands/history.js";
 import { mappings } from "../../../../src/cli/commands/mappings.js";
 import { off } from "../../../../src/cli/commands/off.js";
 import { on } from "../../../../src/cli/commands/on.js";
 import { remove } from "../../../../src/cli/commands/remove.js";
 import { status } from "../../../../src/cli/commands/status.js";
 import { unload } from "../../../../src/cli/commands/unload.js";
+import { wait } from "../../../../src/cli/commands/wait.js";
 import type { Context } from "../../../../src/cli/shell/context.js";
 import type { Performed } from "../../../../src/control/perform.js";
 import { ExitStatus, IlmError } from "../../../../src/errors.js";
@@ -158,6 +160,51 @@ describe("a user who may not open the data plane", () => {
     await world.json("unload", (context) => unload(context, {}));
     const kinds = asked.map((text) => (JSON.parse(text) as { kind: string }).kind);
     expect(kinds).toEqual(["apply", "off", "on", "unload"]);
+  });
+
+  describe("waits by what the daemon tells", () => {
+    const waitFor =
+      (...names: readonly string[]) =>
+      (context: Context): Promise<ExitStatus> =>
+        wait(context, { timeout: "0" }, names);
+    const tells = (listening: boolean): void => {
+      if (world.access === null) throw new Error("there is no daemon");
+      world.access = {
+        ...world.access,
+        mappings: async (query) => {
+          if (query.get("name") === "nosuch") throw new IlmError("NOT_FOUND", "no such mapping");
+          const to = listed.to.map((one) => ({ ...one, service: "web", listening }));
+          const mappings = query.has("down") && listening ? [] : [{ ...listed, to }];
+          return await Promise.resolve({ total: mappings.length, mappings });
+        },
+      };
+    };
+
+    test.each([["site"], ["web"]])("for %s, a mapping or a service", async (name) => {
+      tells(true);
+      expect(await world.end(false, waitFor(name))).toMatchObject({
+        status: ExitStatus.done,
+        out: `${name}: the mapping has a listener\n`,
+      });
+      tells(false);
+      expect(await world.end(false, waitFor(name))).toMatchObject({ status: ExitStatus.failed });
+    });
+
+    test("and not for a name that there is not", async () => {
+      tells(true);
+      const { err, status: ended } = await world.end(false, waitFor("nosuch"));
+      expect(ended).toBe(ExitStatus.usage);
+      expect(err).toContain("there is neither a mapping nor a service named nosuch");
+    });
+  });
+
+  test("hears what a reader may, where a command is none of it", async () => {
+    const command = (context: Context): Promise<void> => history(context, {}, undefined);
+    const { err, status: ended } = await world.end(false, command);
+    expect(ended).toBe(ExitStatus.notPossible);
+    expect(err).toMatch(
+      /^ilm: this takes root: .*readers.*\n {2}Run it as root\. A reader .*`wait`/,
+    );
   });
 
   test.each([
