@@ -278,7 +278,7 @@ _ilm() {
             '--keep[capabilities to keep as well, separated by commas; `all` gives up none]:CAPABILITIES: ' \
             '--metrics[serve /metrics over HTTP there, e.g. 127.0.0.1:9465 or \[::1\]:9465, to whoever can reach it; may be given several times]:ADDRESS:PORT: ' \
             '--metrics-limit[with more mappings than this, the metrics have totals instead of series for each (default: 10000)]:NUMBER: ' \
-            '--replace[let mappings that are given without a file take the place of the active file'\''s]' \
+            '--replace[let mappings that are given without a file take the place of the active file'\''s, and a file that of mappings given as arguments]' \
             '--over-newer[also replace rules that a newer version of ilm made; mappings added at run time and counters are lost]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
@@ -292,7 +292,7 @@ _ilm() {
         apply)
           _arguments '*-f[configuration: a file, a folder of files, or - for standard input; several are read as one]:FILE:_files' \
             '*--file[configuration: a file, a folder of files, or - for standard input; several are read as one]:FILE:_files' \
-            '--replace[let mappings that are given without a file take the place of the active file'\''s]' \
+            '--replace[let mappings that are given without a file take the place of the active file'\''s, and a file that of mappings given as arguments]' \
             '--dry-run[change nothing: show what would change, as `ilm diff` does, or why it would fail]' \
             '--summary[with --dry-run: show how much differs, in one line]' \
             '--limit[with --dry-run: how much of each kind to show at most]:NUMBER: ' \

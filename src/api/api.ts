@@ -451,6 +451,7 @@ const daemonStateAnswer: Decode<DaemonState> = answer(
     generation: nullable(count),
     pending: nullable(pending),
     wentBackAt: nullable(text(64)),
+    given: list(text(65536)),
     copiedAt: nullable(text(64)),
     appliedAt: nullable(text(64)),
     appliedBy: nullable(text(64)),
@@ -561,6 +562,7 @@ const daemonStateAnswer: Decode<DaemonState> = answer(
     drained: [],
     pending: null,
     wentBackAt: null,
+    given: [],
     copiedAt: null,
   },
 );

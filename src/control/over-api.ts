@@ -13,7 +13,7 @@ import { IlmError } from "../errors.js";
 import { netnsInode } from "../kernel/netns.js";
 import type { Service } from "../model/mapping.js";
 import { beginStep, tellSteps } from "../progress.js";
-import type { Performed } from "./perform.js";
+import { followedSince, mayFollow, type Performed } from "./perform.js";
 
 /** What a daemon can be asked. All throw its own errors, such as NOT_PERMITTED, and DAEMON. */
 export interface DaemonAccess {
@@ -49,9 +49,11 @@ export function accessDaemon(): DaemonAccess | null {
     metrics: async () => await requestMetrics(inode),
     async change(change) {
       beginStep("waiting for the daemon");
+      const before = mayFollow(change) ? await requestStatus(inode) : null;
       const { steps, ...result } = there(await requestChange(inode, change));
       tellSteps("run", steps);
-      return { ...result, by: "daemon" };
+      const follows = before && followedSince(before, await requestStatus(inode));
+      return { ...result, by: "daemon", follows };
     },
   };
 }

@@ -18,7 +18,8 @@ import {
   type ReviseChange,
 } from "../rules/change.js";
 import { decided, switched, unloadedResult, type ChangeResult } from "../api/result.js";
-import type { ApiChange } from "../api/api.js";
+import type { ApiChange, DaemonStatus } from "../api/api.js";
+import { areSameSources } from "../model/sources.js";
 import { requestChange, requestStatus } from "../api/client.js";
 import { authorOf } from "../kernel/author.js";
 import { recordChange } from "./history/record.js";
@@ -34,6 +35,8 @@ import { awaitTurn } from "./turn.js";
 export interface Performed extends ChangeResult {
   /** Who made the change. */
   readonly by: "daemon" | "command";
+  /** What the daemon follows from now on; null when that is as it was. */
+  readonly follows: readonly string[] | null;
 }
 
 export interface PerformOptions extends ApplyOptions {
@@ -61,7 +64,7 @@ export async function performChange(
   const { netnsInode } = dataPlane;
   beginStep("waiting for other writers");
   const { revision = null } = options;
-  const instead = (): Promise<ChangeResult | null> => handOver(dataPlane, change, revision);
+  const instead = (): Promise<Followed | null> => handOver(dataPlane, change, revision);
   const turn = await awaitTurn({ netnsInode, waitSeconds, instead });
   if (!("release" in turn)) return { ...turn, by: "daemon" };
   try {
@@ -72,10 +75,25 @@ export async function performChange(
     const result = recordChange(dataPlane, cause, warn, () =>
       changeHere(dataPlane, meant, ready?.target ?? null, options),
     );
-    return { ...result, by: "command" };
+    return { ...result, by: "command", follows: null };
   } finally {
     turn.release();
   }
+}
+
+type Followed = Omit<Performed, "by">;
+
+/** Reports whether a change may let the daemon follow something else. */
+export function mayFollow({ kind }: Pick<ApiChange, "kind">): boolean {
+  return kind === "apply" || kind === "rollback";
+}
+
+/** Returns what a daemon follows now, when that is not what it followed before; null otherwise. */
+export function followedSince(
+  before: DaemonStatus,
+  now: DaemonStatus | null,
+): readonly string[] | null {
+  return now === null || areSameSources(before.followed, now.followed) ? null : now.followed;
 }
 
 /**
@@ -86,17 +104,18 @@ async function handOver(
   dataPlane: DataPlane,
   change: Change,
   revision: Revision | null,
-): Promise<ChangeResult | null> {
+): Promise<Followed | null> {
   const { netnsInode } = dataPlane;
   const alive = await requestStatus(netnsInode, { timeoutMs: ALIVE_TIMEOUT_MS });
   if (alive === null) return null;
   beginStep("waiting for the daemon");
-  const ask = async (asked: ApiChange): Promise<ChangeResult | null> => {
+  const ask = async (asked: ApiChange): Promise<Followed | null> => {
     const answered = await requestChange(netnsInode, asked);
     if (answered === null) return null;
     const { steps, ...result } = answered;
     tellSteps("run", steps);
-    return result;
+    const now = mayFollow(change) ? await requestStatus(netnsInode) : null;
+    return { ...result, follows: followedSince(alive, now) };
   };
   const short = change.kind === "apply" ? inShort(dataPlane, change, revision) : null;
   if (short !== null) {

@@ -1,7 +1,12 @@
-/** Keeps mappings that are given as arguments from taking the place of a whole file by mistake. */
+/** Keeps mappings of arguments and of files from taking each other's place by mistake. */
 import { IlmError } from "../errors.js";
-import type { ActiveRules } from "../model/rules.js";
+import { formatMappingArgument } from "../config/argument.js";
+import { mappingKey } from "../model/mapping.js";
+import { toLazy } from "../model/mappings.js";
+import type { Revision } from "../model/revision.js";
+import type { ActiveRules, FilePart } from "../model/rules.js";
 import { listSources } from "../model/sources.js";
+import { givenMappings } from "./given.js";
 
 /** What is active, as far as it would be replaced. */
 export interface Replaced {
@@ -28,3 +33,35 @@ export function refuseReplacement({ sources, fileMappings }: Replaced): void {
     },
   );
 }
+
+/**
+ * Throws USAGE when files would take away mappings that were given as arguments beside what is
+ * active. Of many thousand mappings most of which stay, none are looked through.
+ */
+export function refuseLoss(
+  active: ActiveRules | undefined,
+  file: FilePart,
+  revision: Revision | null,
+): void {
+  if (active === undefined || active.sources.length === 0 || active.file === file) return;
+  if (revision !== null && active.file.count > LOOKED_THROUGH) return;
+  const given = new Map(
+    givenMappings(active.file.read().mappings).map((one) => [mappingKey(one), one]),
+  );
+  if (given.size === 0) return;
+  const kept = toLazy(file.read().mappings).indexesOf(new Set(given.keys()));
+  const lost = [...given].filter(([key]) => !kept.has(key)).map(([, mapping]) => mapping);
+  if (lost.length === 0) return;
+  const texts = lost.map((mapping) => formatMappingArgument(mapping));
+  const [it, was] = lost.length === 1 ? ["it", "was"] : ["them", "were"];
+  throw new IlmError(
+    "USAGE",
+    `this would take away ${lost.map(({ name }) => name).join(", ")}, which ${was} given as an argument beside ${listSources(active.sources)}`,
+    {
+      remedy: `Give ${it} again (${texts.join(" ")}), which keeps ${it}; \`--replace\` says that it is meant.`,
+    },
+  );
+}
+
+/** Up to this many mappings are looked through for arguments where most of them stay. */
+const LOOKED_THROUGH = 10_000;

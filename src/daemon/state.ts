@@ -1,6 +1,7 @@
 /** What `ilm status` and `GET /v1/state` tell of the rules and of what they did. */
 import type { DaemonState } from "../api/api.js";
 import { activeIfReadable } from "../control/active.js";
+import { givenBeside } from "../control/given.js";
 import { copiedAt } from "../control/history/copied.js";
 import { drainedShape } from "../api/mapping-shape.js";
 import { judgeOf } from "../dataplane/judge.js";
@@ -128,6 +129,7 @@ export function stateOf(
     mptcp: active === null ? null : (active.rules.file.head.mptcp ?? "on"),
     source: active?.rules.sources[0] ?? null,
     sources: active?.rules.sources ?? [],
+    given: rules === null ? [] : givenBeside(rules),
     copiedAt: active === null ? null : copiedAt(dataPlane),
     services: active?.rules.file.head.services.length ?? 0,
     mappings: active === null ? 0 : countMappings(active.rules) - over,

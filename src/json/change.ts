@@ -104,6 +104,10 @@ export const performed = {
     "Set after `--confirm`: the change goes back by itself unless `ilm confirm` comes; otherwise null.",
   ),
   by,
+  follows: field(
+    nullable(list(text)),
+    "What the daemon follows from now on, when the change made it follow something else; otherwise null.",
+  ),
 } as const satisfies Fields;
 
 export const applied = object({

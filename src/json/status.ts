@@ -87,6 +87,10 @@ export const status = object({
     "The path that the rules were read from, or the first of several; null when there is none.",
   ),
   sources: field(list(text), "All paths that the rules were read from, in their order."),
+  given: field(
+    list(text),
+    "The mappings that were given as arguments, beside a file or without one, as `ilm apply` takes them.",
+  ),
   copiedAt: field(
     nullable(text),
     "When the configuration was right whose copy the rules come from, because the daemon began with a wrong one: ISO 8601, UTC; otherwise null.",

@@ -141,7 +141,12 @@ describe("text that is known", () => {
     const file = network.server.file(rulesFor(7000));
     await apply("-f", file, "tcp:7100=app:6000");
     expect(wasRead(await apply("-f", file, "tcp:7100=app:6000"))).toBe(false);
-    expect(await apply("-f", file)).toMatchObject({ changed: true, mappings: 1 });
+    const lost = await network.server.ilm(["apply", "-f", file]);
+    expect(lost.status).toBe(2);
+    expect(lost.text).toContain("would take away tcp:7100, which was given as an argument");
+    const { stdout } = await network.server.ilmDone(["status"]);
+    expect(stdout).toContain(`${file}, and 1 argument: tcp:7100=app:6000\n`);
+    expect(await apply("-f", file, "--replace")).toMatchObject({ changed: true, mappings: 1 });
   });
 
   test("puts back what was taken away", async () => {

@@ -10,7 +10,7 @@ import {
 } from "../../words/change.js";
 import type { Performed } from "../../control/perform.js";
 import { activeIfReadable } from "../../control/active.js";
-import { refuseReplacement, replacedOf } from "../../control/replacement.js";
+import { refuseLoss, refuseReplacement, replacedOf } from "../../control/replacement.js";
 import type { ApplyOptions, DataPlane } from "../../dataplane/types.js";
 import type { Problem } from "../../errors.js";
 import { recordSteps, stepTimes } from "../../progress.js";
@@ -32,6 +32,7 @@ import {
 } from "../../doctor/warnings.js";
 import { bootSeconds } from "../../kernel/boot-time.js";
 import { readRules } from "../../model/rules.js";
+import { listSources } from "../../model/sources.js";
 import { type Orphan, orphansOf } from "../../rules/orphans.js";
 import { describeOrphan, hintForOrphan } from "../../words/orphans.js";
 import { unreachedWarnings } from "../../doctor/unreached.js";
@@ -67,9 +68,11 @@ export async function apply(
     (kept) => loadWanted(options, mappings, kept),
     async (dataPlane, { sources, given, file, warnings, revision, compiled, text }) => {
       const change = { kind: "apply", sources, given, file, ...asked } as const;
-      if (mustKeepFile) refuseReplacement(replacedOf(activeIfReadable(dataPlane)?.rules));
+      const active = activeIfReadable(dataPlane)?.rules;
+      if (mustKeepFile) refuseReplacement(replacedOf(active));
+      else if (!replace) refuseLoss(active, file, revision);
       if (dryRun) {
-        const runtime = activeIfReadable(dataPlane)?.rules.runtime ?? [];
+        const runtime = active?.runtime ?? [];
         const orphans = orphansOf({
           runtime,
           services: file.head.services,
@@ -173,6 +176,7 @@ export function describePerformed(performed: Performed): string {
     takenOverFormat,
     lost,
     pending,
+    follows,
   } = performed;
   const lines = [
     changed
@@ -181,6 +185,7 @@ export function describePerformed(performed: Performed): string {
     ...(pending === null ? [] : [`it ${describePending(pending)}`]),
     ...(takenOverFormat === null ? [] : [describeTakenOver(takenOverFormat)]),
     ...(lost === null ? [] : [`warning: ${describeLost(lost)}`]),
+    ...(follows === null ? [] : [describeFollows(follows)]),
     ...repaired.map((name) => `${name} had been detached, and is attached again`),
     ...addressesAdded.map(describeAdded),
     ...addressesRemoved.map(describeRemoved),
@@ -189,4 +194,11 @@ export function describePerformed(performed: Performed): string {
     ...(kfuncTrouble === null ? [] : [`warning: ${describeKfuncTrouble(kfuncTrouble)}`]),
   ];
   return `${lines.join("\n")}\n`;
+}
+
+/** Says what the daemon follows from now on. */
+function describeFollows(paths: readonly string[]): string {
+  return paths.length === 0
+    ? "the daemon follows no file any more"
+    : `the daemon follows ${listSources(paths)} from now on`;
 }

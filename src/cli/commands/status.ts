@@ -12,7 +12,7 @@ import { describeQueue } from "../../words/queue.js";
 import { wrap } from "../render/table.js";
 import { describeDegraded, describeGaps } from "../../daemon/describe-faults.js";
 import { describeUnserved } from "../../daemon/describe-unserved.js";
-import { count, formatAge, formatMoment, indent, printable } from "../../words/text.js";
+import { count, formatAge, formatMoment, indent, namesShown, printable } from "../../words/text.js";
 import { nameAmong } from "../../words/mapping-name.js";
 import { describePending, describeWentBack } from "../../words/change.js";
 import {
@@ -250,12 +250,14 @@ function describeDecision(
 }
 
 /** Describes what the rules come from. */
-function describeSource({ sources, copiedAt, daemon }: StatusJson): string {
+function describeSource({ sources, given, copiedAt, daemon }: StatusJson): string {
   if (sources.length === 0) return "arguments and run-time mappings only";
+  const beside =
+    given.length === 0 ? "" : `, and ${count(given.length, "argument")}: ${namesShown(given)}`;
   // A file that is as the copy is changes nothing when it is read.
   const isCopy = copiedAt !== null && (daemon === null || daemon.lastReload?.error);
   const when = isCopy ? `, as it was at ${formatMoment(copiedAt)} (a copy)` : "";
-  return `${listSources(sources)}${when}`;
+  return `${listSources(sources)}${when}${beside}`;
 }
 
 /** Describes the state, which people look at first: whether ilm decides. */

@@ -96,7 +96,7 @@ export const overNewerOption = (): Option =>
 export const replaceOption = (): Option =>
   new Option(
     "--replace",
-    "let mappings that are given without a file take the place of the active file's",
+    "let mappings that are given without a file take the place of the active file's, and a file that of mappings given as arguments",
   );
 export const namesOption = (): Option =>
   new Option("--names", "only the names, one on a line, for scripts and completion");

@@ -111,6 +111,7 @@ export const daemonState: DaemonState = {
   pending: null,
   wentBackAt: null,
   copiedAt: null,
+  given: [],
   netns: 4_026_531_840,
   off: false,
   generation: 2,

@@ -78,6 +78,27 @@ describe("a change", () => {
     expect(await world.json("apply", applying({ file: [file] }))).toMatchObject({ by: "daemon" });
   });
 
+  test("says what the daemon follows from then on, if that is another file", async () => {
+    world.by = "daemon";
+    world.follows = ["/etc/other.yaml"];
+    const other = applying({ file: [put("rules.yaml", good)] });
+    expect(await world.text(other)).toContain("\nthe daemon follows /etc/other.yaml from now on\n");
+    world.follows = [];
+    expect(await world.text(applying({ replace: true }, "tcp:80=127.0.1.10"))).toContain(
+      "\nthe daemon follows no file any more\n",
+    );
+  });
+
+  test("of a file alone is refused where it would take away what an argument gave beside it", async () => {
+    const file = put("rules.yaml", good);
+    await world.text(applying({ file: [file] }, "tcp:82=127.0.1.10:80", "udp:82=127.0.1.10"));
+    const { err, status } = await world.end(false, applying({ file: [file] }, "udp:82=127.0.1.10"));
+    expect(status).toBe(ExitStatus.usage);
+    expect(err).toContain("this would take away tcp:82, which was given as an argument beside");
+    expect(err).toContain("Give it again (tcp:82=127.0.1.10:80), which keeps it; `--replace`");
+    expect(await world.text(applying({ file: [file], replace: true }))).toContain("- tcp:82");
+  });
+
   test("of the same text again is none, and keeps the generation", async () => {
     const file = put("rules.yaml", good);
     await world.text(applying({ file: [file] }));

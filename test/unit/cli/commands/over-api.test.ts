@@ -24,7 +24,13 @@ let world: World;
 describe("a user who may not open the data plane", () => {
   const denied = new IlmError("NOT_PERMITTED", "this needs root", { remedy: "Run as root" });
   const asked: string[] = [];
-  const performed: Performed = { ...nothingActive, generation: 3, mappings: 1, by: "daemon" };
+  const performed: Performed = {
+    ...nothingActive,
+    generation: 3,
+    mappings: 1,
+    by: "daemon",
+    follows: null,
+  };
   const listed: ListedMapping = {
     ...mappingShape(mapping("web"), true),
     to: [

@@ -43,6 +43,7 @@ export class World {
   /** What commands asked for. */
   readonly asked: Change[] = [];
   by: Performed["by"] = "command";
+  follows: Performed["follows"] = null;
   daemon: AskedDaemon = { daemon: null, writer: null };
   /** What a user who may not open the data plane finds. */
   access: DaemonAccess | null = null;
@@ -127,27 +128,27 @@ export class World {
 
   #perform(change: Change): Performed {
     this.asked.push(change);
-    const { dataPlane, by } = this;
+    const { dataPlane, by, follows } = this;
     if (change.kind === "unload") {
-      return { ...nothingActive, changed: dataPlane.unload(), by };
+      return { ...nothingActive, changed: dataPlane.unload(), by, follows };
     }
     if (change.kind === "off" || change.kind === "on") {
       const off = change.kind === "off";
       const generation = dataPlane.active()?.generation ?? 0;
-      return { ...switched(generation, dataPlane.setOff(off), off), by };
+      return { ...switched(generation, dataPlane.setOff(off), off), by, follows };
     }
     if (change.kind === "confirm" || change.kind === "back") {
-      return { ...decide(dataPlane, change), by };
+      return { ...decide(dataPlane, change), by, follows };
     }
     if (change.kind === "rollback") {
-      return { ...nothingActive, generation: dataPlane.active()?.generation ?? 0, by };
+      return { ...nothingActive, generation: dataPlane.active()?.generation ?? 0, by, follows };
     }
     const before = dataPlane.active()?.rules ?? noActiveRules;
     const after = rulesAfter(before, change);
     const confirmSeconds = confirmSecondsOf(change);
     const result = dataPlane.apply(after, { confirmSeconds });
     const told = result.changed ? difference(readRules(before), readRules(after)) : null;
-    return { ...result, difference: told, by };
+    return { ...result, difference: told, by, follows };
   }
 
   /** Runs a command as the command line does, and gives what it said and its exit status. */
