@@ -26,6 +26,7 @@ import { printable } from "../printable.js";
 import { mptcpRemedy } from "../words/mptcp.js";
 import { describeLeftAlone, remedyForLeftAlone } from "../words/drained.js";
 import { mappingsLeftAlone } from "../rules/drained.js";
+import { withoutEnded } from "../rules/change.js";
 import { orphansOf } from "../rules/orphans.js";
 import { describeOrphan, hintForOrphan } from "../words/orphans.js";
 import { remedyForStranger, whyStranger } from "../words/stranger.js";
@@ -141,7 +142,7 @@ export function findWarnings({
   overtaken,
   kfuncTrouble,
 }: Circumstances): Warning[] {
-  const active = rules ?? emptyRules;
+  const active = withoutEnded(rules ?? emptyRules, bootSeconds());
   return [
     ...(off ? [switchedOff] : []),
     ...(earlier === null ? [] : [ofEarlierVersion(earlier)]),

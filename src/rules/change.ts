@@ -159,7 +159,10 @@ function afterAdd(rules: ActiveRules, added: readonly Mapping[], replace: boolea
 }
 
 /** Returns the rules without mappings that are over at this second since boot. */
-export function withoutEnded(rules: ActiveRules, now: number): ActiveRules {
+export function withoutEnded<Some extends Pick<ActiveRules, "runtime">>(
+  rules: Some,
+  now: number,
+): Some {
   const runtime = rules.runtime.filter((mapping) => !hasEnded(mapping, now));
   return runtime.length === rules.runtime.length ? rules : { ...rules, runtime };
 }

@@ -372,6 +372,9 @@ test("a mapping whose time is over is none", async () => {
   const page = (await server.ask(["metrics"])).stdout;
   expect(page).toMatch(/^ilm_mappings\{origin="runtime"\} 0$/m);
   expect(page).not.toContain("tcp:95");
+  for (const command of ["status", "audit"]) {
+    expect((await server.ask([command])).text, command).not.toContain("tcp:95");
+  }
   const { status, stderr } = await server.ilm(["wait", "tcp:95"]);
   expect(status).not.toBe(0);
   expect(stderr).toContain("tcp:95 has ended");

@@ -19,6 +19,8 @@ import {
   auditPrivileges,
   auditServices,
 } from "../../rules/audit.js";
+import { bootSeconds } from "../../kernel/boot-time.js";
+import { withoutEnded } from "../../rules/change.js";
 import { compareListeners } from "../../rules/listening.js";
 import { coveringMappings } from "../../rules/covered.js";
 import { print, type Context } from "../shell/context.js";
@@ -79,7 +81,7 @@ async function look(
   context: Context,
   dataPlane: DataPlane,
 ): Promise<{ found: Finding[]; holderOf: HolderOf }> {
-  const rules = readActive(dataPlane);
+  const rules = withoutEnded(readActive(dataPlane), bootSeconds());
   const listeners = dataPlane.listeners().toSorted(compareListeners);
   const judge = judgeOf(dataPlane, rules);
   const audited = { rules, judge, listeners, ephemeral: ephemeralPorts() ?? null };
