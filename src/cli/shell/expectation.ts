@@ -40,7 +40,8 @@ export class Expectations {
     const { mapping } = answer;
     if (expected === NONE) return mapping === null;
     if (expected === REFUSED) {
-      return mapping !== null && isRefusal(mapping) && answer.verdict !== "existing";
+      const { verdict, blocked } = answer;
+      return mapping !== null && isRefusal(mapping) && verdict !== "existing" && !blocked;
     }
     if (expected.startsWith(MAPPING)) return isOf(answer, expected.slice(MAPPING.length));
     if (expected.startsWith(SERVICE)) return goesTo(answer, expected.slice(SERVICE.length));
