@@ -18,7 +18,9 @@ export interface MetricsOptions {
 export async function metrics(context: Context, options: MetricsOptions): Promise<void> {
   const limit = parseMetricsLimit(options.metricsLimit) ?? LISTED_MAPPINGS_MAX;
   const daemon = await context.reach.accessDaemon();
-  if (daemon !== null && options.metricsLimit !== undefined) {
+  // A socket that a killed daemon left behind answers nothing.
+  const own = (await daemon?.metrics()) ?? null;
+  if (own !== null && options.metricsLimit !== undefined) {
     throw new IlmError(
       "USAGE",
       "--metrics-limit: the page is the running daemon's, with its own limit",
@@ -27,7 +29,7 @@ export async function metrics(context: Context, options: MetricsOptions): Promis
       },
     );
   }
-  const page = (await daemon?.metrics()) ?? (await fromKernel(context, limit));
+  const page = own ?? (await fromKernel(context, limit));
   await print(context, published<MetricsJson>()(samplesOf(page)), () => page);
 }
 
