@@ -226,7 +226,10 @@ describe("what is not shown", () => {
   async function summaryOf(...args: readonly string[]): Promise<Record<string, number>> {
     const { server, client } = network;
     const monitor = server.start(server.ilmCommand(["monitor", "--json", "--summary", ...args]));
-    await eventually("it watches", async () => ((await rings()) === 1 ? true : null));
+    // The ring is there a moment before decisions are counted.
+    await eventually("it watches", async () =>
+      (await rings()) === 1 && (await watchedUntil()) > process.hrtime.bigint() ? true : null,
+    );
     await client.dial("tcp", "203.0.113.1", 80);
     await flood();
     const result = await monitor.stop("SIGINT");
