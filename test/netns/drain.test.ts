@@ -289,10 +289,15 @@ describe("add --for", () => {
     });
   }
 
-  test.each(["0s", "1.5h", "367d", "h"])("--for %s is refused", async (time) => {
+  test.each([
+    ["0s", "is no time"],
+    ["367d", "is longer than 366 days"],
+    ["h", "is not a length of time"],
+    ["1y", "is not a length of time"],
+  ])("--for %s is refused: it %s", async (time, reason) => {
     const result = await network.server.ilm(["add", "--for", time, "tcp:6100=127.0.1.11"]);
     expect(result.status).toBe(2);
-    expect(result.stderr).toContain("Write for example `--for 10m`: at most 366d.");
+    expect(result.stderr).toContain(`--for: "${time}" ${reason}`);
   });
 });
 
