@@ -567,7 +567,10 @@ export class Reconciler {
     const { sources } = target.rules;
     log.log(
       "warning",
-      describeRollback(target.entry.number, noted.held.length === 0 ? [] : sources),
+      describeRollback(
+        target.entry.number,
+        noted.held === undefined || noted.held.length === 0 ? [] : sources,
+      ),
     );
     const source = { paths: sources, mappings: givenIn(target.rules) };
     // A file that was refused and is followed still is refused still.

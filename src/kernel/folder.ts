@@ -210,15 +210,25 @@ export class Folder {
    */
   makeFolder(name: string, mode = 0o700): Folder {
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
-      if (!this.has(name)) {
+      const isNew =
+        !this.has(name) &&
         this.#told(name, "made", () => succeeds(() => mkdirSync(this.at(name), mode), "EEXIST"));
-      }
-      const folder = this.folder(name);
+      const folder = this.#orWithout(isNew ? name : null, () => this.folder(name));
       // Another command, removing it while empty, may have been as quick.
       if (folder !== undefined) return folder;
     }
     const path = join(this.path, name);
     throw unsafe(path, "vanishes whenever it is made", removal(path));
+  }
+
+  /** Removes a new folder where it cannot be opened: that takes no descriptor, and opening does. */
+  #orWithout<T>(name: string | null, open: () => T): T {
+    try {
+      return open();
+    } catch (error) {
+      if (name !== null) succeeds(() => rmdirSync(this.at(name)), "ENOENT", "ENOTEMPTY");
+      throw error;
+    }
   }
 
   /**

@@ -128,7 +128,7 @@ test("whatever happens is an event, for readers too, each as it is published", a
   };
   await heard("connected", `"api":1.*"netns":${server.inode}`);
   await ilm("add", "tcp:8080=127.0.1.10:6000");
-  await heard("changed", '"mappings":2,"added":{"count":1,"names":\\["tcp:8080"\\]}');
+  await heard("changed", '"mappings":2,"added":{"count":1,"names":\\["tcp:8080"\\]');
   await ilm("remove", "tcp:8080");
   await heard("changed", '"removed":{"count":1');
   await ilm("off");

@@ -550,12 +550,14 @@ describe("what is drained, and mappings for a time", () => {
     await answersBy("second", 7100);
   });
 
-  test("a text that a rollback turned away stays so when mappings are added, drained and end", async () => {
+  test("a text that a rollback turned away stays so when mappings are added, taken back, drained and end", async () => {
     const { server } = network;
     const file = server.file(rules([7000]));
     await server.ilmDone(["apply", "-f", file]);
     writeFileSync(file, rules([7001], [7000]));
     await server.ilmDone(["apply", "-f", file]);
+    await server.ilmDone(["rollback"]);
+    await server.ilmDone(["add", "tcp:7200=127.0.1.11:6000"]);
     await server.ilmDone(["rollback"]);
     await server.ilmDone(["add", "--for", "2s", "tcp:7100=127.0.1.11:6000"]);
     await server.ilmDone(["drain", "--force", "tcp:b:6000"]);
@@ -569,10 +571,10 @@ describe("what is drained, and mappings for a time", () => {
     expect((await server.ilmDone(["status"])).stdout).toContain("rolled back to change 1");
     // An end is no change to take back: the last one by a person is.
     expect((await server.ilmDone(["history"])).stdout).toMatch(
-      /^7 .* the time of tcp:7100 was over \(active\)\n    by itself; recorded by root/,
+      /^9 .* the time of tcp:7100 was over \(active\)\n    by itself; recorded by root/,
     );
     const back = await server.ilmDone(["rollback", "--dry-run"]);
-    expect(back.stdout).toMatch(/^to change 5, /);
+    expect(back.stdout).toMatch(/^to change 7, /);
     await run.stop("SIGTERM");
     const next = await server.startRun(["-f", file]);
     await answersBy("app", 7000);

@@ -240,7 +240,8 @@ describe("who opens an MPTCP socket", () => {
 test("diff shows the key, and a wrong word for it is refused with its place", async () => {
   const { server } = network;
   const diff = await server.ask(["diff", "-f", server.file(off)]);
-  expect([diff.status, diff.stdout]).toEqual([1, "~ mptcp: on -> off\n"]);
+  expect(diff.status).toBe(1);
+  expect(diff.stdout).toContain("~ mptcp: on -> off\n");
   const wrong = await server.ask(["check", "-f", server.file(rules("mptcp: sometimes"))]);
   expect([wrong.status, wrong.stderr]).toEqual([
     3,

@@ -252,6 +252,8 @@ function write(
     const target = back === null && to !== undefined ? store.entry(to) : (back?.target ?? null);
     const same = back !== null || to !== undefined ? target : isBesideFile[kind] ? known : null;
     const copiedAt = cause.copiedAt ?? same?.copiedAt;
+    // A rollback that turns no text away has left the file's part as it was.
+    const staysBeside = isBesideFile[kind] || kind === "rollback";
     return store.add(
       {
         ...stateFields(dataPlane, active),
@@ -261,7 +263,7 @@ function write(
         before,
         to: back?.target?.number ?? to ?? null,
         difference: back === null ? difference : back.difference,
-        held: back?.held ?? held ?? (isBesideFile[kind] ? (known?.held ?? []) : []),
+        held: back?.held ?? held ?? (staysBeside ? (known?.held ?? []) : []),
         ...(wait !== null && { wait }),
         ...(copiedAt !== undefined && { copiedAt }),
       },

@@ -178,15 +178,22 @@ export function rulesOfEntry(dataPlane: Recorded, entry: Entry): ActiveRules {
   });
 }
 
+/**
+ * What the history is told of a rollback. Without `held`, the file's part stays as it is, and so do
+ * the texts that were turned away.
+ */
+type RollbackCause = Pick<Cause, "held"> & Required<Pick<Cause, "to">>;
+
 /** Finds what a rollback leads to and what it turns away. Throws NOT_FOUND. */
 export async function makeReady(
   dataPlane: DataPlane,
-  { to }: RollbackChange,
-): Promise<{ readonly target: Target; readonly noted: Required<Pick<Cause, "to" | "held">> }> {
-  const target = findTarget(dataPlane, to);
+  { to: number }: RollbackChange,
+): Promise<{ readonly target: Target; readonly noted: RollbackCause }> {
+  const target = findTarget(dataPlane, number);
   const texts = await textsToHold(dataPlane.snapshot(), target);
-  const held = texts.map((text) => ({ ...text, to: target.entry.number }));
-  return { target, noted: { to: target.entry.number, held } };
+  const to = target.entry.number;
+  const held = texts?.map((text) => ({ ...text, to }));
+  return { target, noted: { to, ...(held !== undefined && { held }) } };
 }
 
 /** Makes the rules of a target active. The caller holds the writer's lock. */
@@ -202,13 +209,13 @@ export function applyTarget(
 
 /**
  * Returns the texts that a rollback turns away: those of the files that what was active came from,
- * and of those that it comes from now. Returns none when the file's part stays as it is.
+ * and of those that it comes from now. Returns null when the file's part stays as it is.
  */
 async function textsToHold(
   active: Snapshot | null,
   { rules: { sources, file } }: Target,
-): Promise<readonly UnheldText[]> {
-  if (active?.rules.file === file) return [];
+): Promise<readonly UnheldText[] | null> {
+  if (active?.rules.file === file) return null;
   const all = [active?.rules.sources ?? [], sources].filter((paths) => paths.length > 0);
   const known = new Map(all.map((paths) => [JSON.stringify(paths), paths]));
   const held: UnheldText[] = [];
