@@ -781,7 +781,7 @@ ILM_ASSERT_SIZE(struct ilm_token, 8);
 #define ILM_HANDED_EACH 256
 enum ilm_watched {
 	ILM_UNWATCHED,
-	ILM_WATCHED,		/* a decision to count, for the readers in `wanted` too */
+	ILM_WATCHED,		/* a decision to count, also for the readers that want it */
 	ILM_WATCHED_REPORT,	/* and registry/handed_reports has it, for those that are given it */
 };
 struct ilm_handed {
@@ -798,10 +798,10 @@ struct ilm_handed {
 	__u16 counting;		/* index into registry/counted_by */
 	__u8 watched;		/* enum ilm_watched */
 	__u8 share;		/* as in struct ilm_destination */
-	__u16 wanted;		/* one bit for each seat of a reader that wants the decision, */
-	__u16 skipped;		/* and whose sample leaves it out */
+	__u32 zero;
+	__u64 answers;		/* of readers, while something watches: bpf/readers.h */
 };
-ILM_ASSERT_SIZE(struct ilm_handed, 24);
+ILM_ASSERT_SIZE(struct ilm_handed, 32);
 
 /* registry/faults[0]: what the tracking itself could not do. */
 struct ilm_faults {

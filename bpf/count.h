@@ -38,7 +38,7 @@ int ilm_count(struct __sk_buff *ctx)
 	if (!h->watched)
 		return 1;
 	decision = h->watched == ILM_WATCHED_REPORT ? bpf_map_lookup_elem(&handed_reports, &place) : NULL;
-	tell_readers(decision, h->wanted, h->skipped);
+	tell_readers(decision, h->answers);
 	if (decision)
 		bpf_map_delete_elem(&handed_reports, &place);
 	return 1;

@@ -87,29 +87,29 @@ __noinline int ask_reader(const struct ilm_decision *d, __u32 seat)
 	return READER_WANTS | READER_HAS_ROOM;
 }
 
-/* One bit for each seat. */
-struct chosen {
-	__u16 wanted;
-	__u16 skipped;
-	__u16 room;
-};
+/* So many bits of the answers of all readers are those of one: READER_*. */
+#define READER_BITS 3
+/* Is there one that has room? */
+#define READERS_WITH_ROOM 0x924924924924ULL
 
-/* Asks all readers. */
-static __always_inline struct chosen ask_readers(const struct ilm_decision *d)
+/*
+ * Asks all readers; returns the answer of each seat, the first one's in the lowest bits. Not
+ * static, as above: its callers are walked on many paths.
+ */
+__noinline __u64 ask_readers(const struct ilm_decision *d)
 {
-	struct chosen chosen = {};
 	__u32 key = 0;
 	__u32 *seats_taken = bpf_map_lookup_elem(&seats, &key);
 	__u32 taken = seats_taken ? *seats_taken : 0;
+	__u64 answers = 0;
 
+	if (!d)
+		return 0;
 	for (__u32 seat = 0; seat < ILM_READERS && taken; seat++, taken >>= 1) {
-		int answer = taken & 1 ? ask_reader(d, seat) : 0;
-
-		chosen.wanted |= (answer & READER_WANTS ? 1 : 0) << seat;
-		chosen.skipped |= (answer & READER_SKIPS ? 1 : 0) << seat;
-		chosen.room |= (answer & READER_HAS_ROOM ? 1 : 0) << seat;
+		if (taken & 1)
+			answers |= (__u64)(ask_reader(d, seat) & 7) << READER_BITS * seat;
 	}
-	return chosen;
+	return answers;
 }
 
 /* May the reader be given one more? Writes only as often as the answer is yes. */
@@ -146,27 +146,28 @@ __noinline int give_reader(const struct ilm_decision *d, __u32 seat)
 }
 
 /*
- * Counts a decision for all readers, and gives it to those that wanted and did not skip it. Without
- * a decision: none of them had room.
+ * Counts a decision for all readers, by what they answered, and gives it to those that wanted and
+ * did not skip it. Without a decision: none of them had room. Not static, as above.
  */
-static __always_inline void tell_readers(const struct ilm_decision *d, __u32 wanted, __u32 skipped)
+__noinline int tell_readers(const struct ilm_decision *d, __u64 answers)
 {
 	struct ilm_reader_counts *counts = counts_for(ILM_READERS);
 
 	if (counts)
 		counts->matched++;
-	for (__u32 seat = 0; seat < ILM_READERS && wanted; seat++, wanted >>= 1, skipped >>= 1) {
-		if (!(wanted & 1))
+	for (__u32 seat = 0; seat < ILM_READERS && answers; seat++, answers >>= READER_BITS) {
+		if (!(answers & READER_WANTS))
 			continue;
 		counts = counts_for(seat);
 		if (!counts)
 			continue;
 		counts->matched++;
-		if (skipped & 1)
+		if (answers & READER_SKIPS)
 			counts->skipped++;
 		else if (!d || !give_reader(d, seat))
 			counts->dropped++;
 	}
+	return 0;
 }
 
 #endif

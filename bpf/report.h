@@ -84,7 +84,7 @@ static __noinline void report(const struct lookup *l, struct ilm_handed *h)
 {
 	struct ilm_decision d = {};
 	struct ilm_reader_counts *counts;
-	struct chosen chosen;
+	__u64 answers;
 	__u32 key = 0;
 
 	d.time_ns = bpf_ktime_get_ns();
@@ -107,15 +107,14 @@ static __noinline void report(const struct lookup *l, struct ilm_handed *h)
 		bpf_map_update_elem(&explained, &key, &d, BPF_ANY);
 		return;
 	}
-	chosen = ask_readers(&d);
+	answers = ask_readers(&d);
 	if (!h) {
-		tell_readers(&d, chosen.wanted, chosen.skipped);
+		tell_readers(&d, answers);
 		return;
 	}
-	h->wanted = chosen.wanted;
-	h->skipped = chosen.skipped;
+	h->answers = answers;
 	/* A flood beyond what readers may be given is only counted. */
-	if (!chosen.room)
+	if (!(answers & READERS_WITH_ROOM))
 		return;
 	key = l->handed - 1;
 	if (!bpf_map_update_elem(&handed_reports, &key, &d, BPF_ANY)) {

@@ -530,12 +530,11 @@ export interface Handed {
   counting: number;
   watched: number;
   share: number;
-  wanted: number;
-  skipped: number;
+  answers: bigint;
 }
 
 export const handedLayout: Layout<Handed> = {
-  size: 24,
+  size: 32,
   read: (view, at) => ({
     ends: view.getUint32(at, true),
     remotePort: view.getUint16(at + 4, true),
@@ -545,8 +544,7 @@ export const handedLayout: Layout<Handed> = {
     counting: view.getUint16(at + 16, true),
     watched: view.getUint8(at + 18),
     share: view.getUint8(at + 19),
-    wanted: view.getUint16(at + 20, true),
-    skipped: view.getUint16(at + 22, true),
+    answers: view.getBigUint64(at + 24, true),
   }),
   write: (view, at, value) => {
     view.setUint32(at, value.ends, true);
@@ -557,8 +555,7 @@ export const handedLayout: Layout<Handed> = {
     view.setUint16(at + 16, value.counting, true);
     view.setUint8(at + 18, value.watched);
     view.setUint8(at + 19, value.share);
-    view.setUint16(at + 20, value.wanted, true);
-    view.setUint16(at + 22, value.skipped, true);
+    view.setBigUint64(at + 24, value.answers, true);
   },
 };
 
