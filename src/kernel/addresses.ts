@@ -4,17 +4,21 @@
  * happens to us.
  */
 import { Errno } from "./errno.js";
-import {
-  type Address,
-  type Family,
-  addressBytes,
-  addressFromBytes,
-  familyOf,
-  isLoopback4,
-} from "../model/address.js";
+import { type Address, type Family, familyOf, isLoopback4 } from "../model/address.js";
 import { errnoOf } from "./ffi.js";
 import { AF_INET, AF_INET6 } from "./libc.js";
-import { NLM_F_DUMP, attribute, attributes, message, talk } from "./netlink.js";
+import {
+  NLM_F_CREATE,
+  NLM_F_DUMP,
+  NLM_F_EXCL,
+  attribute,
+  attributes,
+  change,
+  fromNative,
+  message,
+  nativeBytes,
+  talk,
+} from "./netlink.js";
 
 /**
  * Our value of IFA_PROTO. The kernel's own are 1 to 3 (include/uapi/linux/if_addr.h); user space
@@ -22,9 +26,6 @@ import { NLM_F_DUMP, attribute, attributes, message, talk } from "./netlink.js";
  */
 const OURS = 0x69;
 
-const NLM_F_ACK = 4;
-const NLM_F_CREATE = 0x400;
-const NLM_F_EXCL = 0x200;
 const RTM_NEWADDR = 20;
 const RTM_DELADDR = 21;
 const RTM_GETADDR = 22;
@@ -93,22 +94,14 @@ export function hostAddresses(): HostAddress[] {
   return found;
 }
 
-function fromNative(bytes: Uint8Array): Address {
-  if (bytes.length === 16) return addressFromBytes(bytes);
-  const mapped = new Uint8Array(16);
-  mapped.set([0xff, 0xff], 10);
-  mapped.set(bytes, 12);
-  return addressFromBytes(mapped);
-}
-
-const families: Record<Family, { number: number; length: number; start: number }> = {
-  4: { number: AF_INET, length: 32, start: 12 },
-  6: { number: AF_INET6, length: 128, start: 0 },
+const families: Record<Family, { number: number; length: number }> = {
+  4: { number: AF_INET, length: 32 },
+  6: { number: AF_INET6, length: 128 },
 };
 
-function change(type: number, flags: number, address: Address): void {
-  const { number, length, start } = families[familyOf(address)];
-  const bytes = addressBytes(address).subarray(start);
+function changeOnLoopback(type: number, flags: number, address: Address): void {
+  const { number, length } = families[familyOf(address)];
+  const bytes = nativeBytes(address);
   // The kernel does the same for 127.0.0.1: it is never the source of what leaves the machine
   // (net/ipv4/devinet.c, inet_select_addr).
   const scope = isLoopback4(address) ? RT_SCOPE_HOST : RT_SCOPE_UNIVERSE;
@@ -119,8 +112,7 @@ function change(type: number, flags: number, address: Address): void {
     attribute(IFA_PROTO, Uint8Array.of(OURS)),
   ]);
   const call = type === RTM_NEWADDR ? `adding ${address} to lo` : `removing ${address} from lo`;
-  // An acknowledged request has no answer but its acknowledgement.
-  for (const _ of talk(call, message(type, NLM_F_ACK | flags, body)));
+  change(call, type, flags, body);
 }
 
 /**
@@ -129,7 +121,7 @@ function change(type: number, flags: number, address: Address): void {
  */
 export function addToLoopback(address: Address): boolean {
   try {
-    change(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, address);
+    changeOnLoopback(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, address);
     return true;
   } catch (error) {
     if (errnoOf(error) === Errno.EEXIST) return false;
@@ -140,7 +132,7 @@ export function addToLoopback(address: Address): boolean {
 /** Removes the address. Returns false when it is already gone. */
 export function removeFromLoopback(address: Address): boolean {
   try {
-    change(RTM_DELADDR, 0, address);
+    changeOnLoopback(RTM_DELADDR, 0, address);
     return true;
   } catch (error) {
     if (errnoOf(error) === Errno.EADDRNOTAVAIL) return false;

@@ -3,18 +3,23 @@
  * rtnetlink (rtnetlink(7)). Ours have our number as their protocol, so the kernel itself remembers
  * whose they are, whatever happens to us.
  */
-import {
-  type Family,
-  type Prefix,
-  addressFromBytes,
-  prefixBits,
-  prefixLength,
-  familyOf,
-} from "../model/address.js";
+import { type Prefix, familyOf, prefixAddress, prefixLength } from "../model/address.js";
 import { Errno } from "./errno.js";
 import { errnoOf } from "./ffi.js";
 import { AF_INET, AF_INET6 } from "./libc.js";
-import { NETLINK_ROUTE, NLM_F_DUMP, attribute, attributes, message, talk } from "./netlink.js";
+import {
+  NETLINK_ROUTE,
+  NLM_F_CREATE,
+  NLM_F_DUMP,
+  NLM_F_EXCL,
+  attribute,
+  attributes,
+  change,
+  fromNative,
+  message,
+  nativeBytes,
+  talk,
+} from "./netlink.js";
 
 /**
  * Our value of rtm_protocol. include/uapi/linux/rtnetlink.h and /etc/iproute2/rt_protos name those
@@ -22,9 +27,6 @@ import { NETLINK_ROUTE, NLM_F_DUMP, attribute, attributes, message, talk } from 
  */
 export const ROUTE_PROTOCOL = 0x69;
 
-const NLM_F_ACK = 4;
-const NLM_F_CREATE = 0x400;
-const NLM_F_EXCL = 0x200;
 const RTM_NEWROUTE = 24;
 const RTM_DELROUTE = 25;
 const RTM_GETROUTE = 26;
@@ -41,11 +43,6 @@ const PROTOCOL_AT = 5;
 /** The loopback device is the first of every namespace (drivers/net/loopback.c). */
 const LOOPBACK = Uint8Array.of(1, 0, 0, 0);
 
-const families: Record<Family, { number: number; start: number }> = {
-  4: { number: AF_INET, start: 12 },
-  6: { number: AF_INET6, start: 0 },
-};
-
 /** struct rtmsg, of a local route of ours */
 function rtmsg(family: number, length: number, scope: number): Uint8Array {
   const bytes = new Uint8Array(RTMSG);
@@ -53,19 +50,17 @@ function rtmsg(family: number, length: number, scope: number): Uint8Array {
   return bytes;
 }
 
-function change(type: number, flags: number, prefix: Prefix): void {
-  const family = familyOf(prefix);
-  const { number, start } = families[family];
-  const scopes = family === 4 ? RT_SCOPE_HOST : RT_SCOPE_UNIVERSE;
-  const scope = type === RTM_DELROUTE ? RT_SCOPE_NOWHERE : scopes;
+function changeRoute(type: number, flags: number, prefix: Prefix): void {
+  const [number, ownScope] =
+    familyOf(prefix) === 4 ? [AF_INET, RT_SCOPE_HOST] : [AF_INET6, RT_SCOPE_UNIVERSE];
+  const scope = type === RTM_DELROUTE ? RT_SCOPE_NOWHERE : ownScope;
   const body = Buffer.concat([
     rtmsg(number, prefixLength(prefix), scope),
-    attribute(RTA_DST, prefixBits(prefix).bytes.subarray(start)),
+    attribute(RTA_DST, nativeBytes(prefixAddress(prefix))),
     attribute(RTA_OIF, LOOPBACK),
   ]);
   const call = `${type === RTM_NEWROUTE ? "adding" : "removing"} the local route to ${prefix}`;
-  // An acknowledged request has no answer but its acknowledgement.
-  for (const _ of talk(call, message(type, NLM_F_ACK | flags, body)));
+  change(call, type, flags, body);
 }
 
 /**
@@ -74,7 +69,7 @@ function change(type: number, flags: number, prefix: Prefix): void {
  */
 export function addLocalRoute(prefix: Prefix): boolean {
   try {
-    change(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, prefix);
+    changeRoute(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, prefix);
     return true;
   } catch (error) {
     if (errnoOf(error) === Errno.EEXIST) return false;
@@ -85,7 +80,7 @@ export function addLocalRoute(prefix: Prefix): boolean {
 /** Removes our route. Returns false when it is already gone; others' stay. */
 export function removeLocalRoute(prefix: Prefix): boolean {
   try {
-    change(RTM_DELROUTE, 0, prefix);
+    changeRoute(RTM_DELROUTE, 0, prefix);
     return true;
   } catch (error) {
     if (errnoOf(error) === Errno.ESRCH) return false;
@@ -112,14 +107,11 @@ export function localRoutes(): LocalRoute[] {
 }
 
 function routeIn(body: Uint8Array): LocalRoute[] {
-  const [family, length = 0, , , table, protocol, , type] = body;
+  const [, length = 0, , , table, protocol, , type] = body;
   if (table !== RT_TABLE_LOCAL || type !== RTN_LOCAL) return [];
   for (const [kind, data] of attributes(body, RTMSG)) {
     if (kind !== RTA_DST) continue;
-    const bytes = new Uint8Array(16);
-    if (family === AF_INET) bytes.set([0xff, 0xff], 10);
-    bytes.set(data, family === AF_INET ? 12 : 0);
-    const prefix = `${addressFromBytes(bytes)}/${length}` as Prefix;
+    const prefix = `${fromNative(data)}/${length}` as Prefix;
     return [{ prefix, ours: protocol === ROUTE_PROTOCOL }];
   }
   return [];

@@ -1,4 +1,5 @@
 /** Sends requests to the kernel over netlink(7) and reads the answers. */
+import { type Address, addressBytes, addressFromBytes, familyOf } from "../model/address.js";
 import { Errno } from "./errno.js";
 import { errnoOf, syscallError } from "./ffi.js";
 import {
@@ -22,6 +23,9 @@ export const NETLINK_GENERIC = 16;
  */
 const NFNLGRP_NFTABLES = 7;
 
+export const NLM_F_ACK = 4;
+export const NLM_F_CREATE = 0x400;
+export const NLM_F_EXCL = 0x200;
 export const NLM_F_DUMP = 0x300;
 const NLM_F_REQUEST = 1;
 const NLMSG_ERROR = 2;
@@ -83,6 +87,25 @@ export function* talk(
   } finally {
     close(fd);
   }
+}
+
+/** Sends a request that changes something: its acknowledgement is the only answer. */
+export function change(call: string, type: number, flags: number, body: Uint8Array): void {
+  for (const _ of talk(call, message(type, NLM_F_ACK | flags, body)));
+}
+
+/** Returns the address as the kernel has it: 4 bytes, or 16. */
+export function nativeBytes(address: Address): Uint8Array {
+  return addressBytes(address).subarray(familyOf(address) === 4 ? 12 : 0);
+}
+
+/** Returns the address that 4 or 16 bytes are. */
+export function fromNative(bytes: Uint8Array): Address {
+  if (bytes.length === 16) return addressFromBytes(bytes);
+  const mapped = new Uint8Array(16);
+  mapped.set([0xff, 0xff], 10);
+  mapped.set(bytes, 12);
+  return addressFromBytes(mapped);
 }
 
 /** Encodes one attribute of a request. */

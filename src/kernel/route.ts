@@ -3,10 +3,10 @@
  * route get` shows).
  */
 import { Errno } from "./errno.js";
-import { type Address, addressBytes, familyOf } from "../model/address.js";
+import { type Address, familyOf } from "../model/address.js";
 import { errnoOf } from "./ffi.js";
 import { AF_INET, AF_INET6 } from "./libc.js";
-import { attribute, attributes, message, talk } from "./netlink.js";
+import { attribute, attributes, message, nativeBytes, talk } from "./netlink.js";
 
 const RTM_GETROUTE = 26;
 const RTMSG = 12;
@@ -85,10 +85,6 @@ function ask(local: Address, source: readonly Uint8Array[]): Route {
     }
   }
   return { type: "none", interfaceIndex: null };
-}
-
-function nativeBytes(address: Address): Uint8Array {
-  return addressBytes(address).subarray(familyOf(address) === 4 ? 12 : 0);
 }
 
 function outputOf(body: Uint8Array): number | null {
