@@ -439,6 +439,8 @@ const family: Decode<4 | 6> = (value, path) =>
   value === 4 || value === 6 ? value : (integer(6, 6)(value, path), 6);
 
 const absence = { ended: nullable(ended), neverSince: nullable(text(64)) };
+/** Which mapping is meant, where several views name one. */
+const named = { name: nameText, protocol: oneOf("tcp", "udp") };
 
 const port: Decode<number | "same"> = (value, path) =>
   value === "same" ? value : integer(1, 65535)(value, path);
@@ -480,11 +482,9 @@ const daemonStateAnswer: Decode<DaemonState> = answer(
         mappings: list(
           answer(
             {
-              name: nameText,
-              protocol: oneOf("tcp", "udp"),
+              ...named,
               owner: nullable(text(4096)),
-              ended: nullable(ended),
-              neverSince: nullable(text(64)),
+              ...absence,
             },
             { ended: null, neverSince: null },
           ),
@@ -494,7 +494,7 @@ const daemonStateAnswer: Decode<DaemonState> = answer(
     drainedMappings: nullable(
       answer({
         count,
-        mappings: list(answer({ name: nameText, protocol: oneOf("tcp", "udp") })),
+        mappings: list(answer(named)),
       }),
     ),
     gaps: nullable(
@@ -502,8 +502,7 @@ const daemonStateAnswer: Decode<DaemonState> = answer(
         count,
         mappings: list(
           answer({
-            name: nameText,
-            protocol: oneOf("tcp", "udp"),
+            ...named,
             family,
             drained: boolean,
             ...absence,
@@ -516,8 +515,7 @@ const daemonStateAnswer: Decode<DaemonState> = answer(
         count,
         mappings: list(
           answer({
-            name: nameText,
-            protocol: oneOf("tcp", "udp"),
+            ...named,
             destinations: count,
             down: list(
               answer({ address: text(64), port, service: nullable(text(65536)), ...absence }),
@@ -531,8 +529,7 @@ const daemonStateAnswer: Decode<DaemonState> = answer(
         count,
         mappings: list(
           answer({
-            name: nameText,
-            protocol: oneOf("tcp", "udp"),
+            ...named,
             address: text(64),
             port: integer(1, 65535),
             queue: answer({ waiting: count, limit: count, drops: count }),
@@ -605,8 +602,7 @@ export const mappingList: Decode<MappingList> = answer({
               selectedPerSecond: nullable(perSecond),
               connections: nullable(count),
               flows: nullable(count),
-              ended: nullable(ended),
-              neverSince: nullable(text(64)),
+              ...absence,
               drained: boolean,
             },
             {
