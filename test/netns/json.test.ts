@@ -242,7 +242,7 @@ beforeAll(async () => {
   const run = await server.startRun(["--json", "-f", followed]);
   await look("status");
   await look("reload");
-  await look("add tcp:7000=127.0.1.10:80 tcp:7001=127.0.1.10:81");
+  await look("add tcp:7000=127.0.1.10:80 tcp:7001=127.0.1.10:81 tcp:7002=web:7002");
   await look("wait tcp:7000 tcp:7001 --timeout 0");
   const bind = `import socket; socket.socket().bind(("127.0.1.77", 9301))`;
   await server.run([python, "-c", bind]);
@@ -252,9 +252,14 @@ beforeAll(async () => {
   await hangs.waitForOutput(/full/);
   const start = async (tag: string) => await server.echo(tag, [["tcp", "127.0.1.10", 81]]);
   const gone = await start("gone");
+  // And one that serves one family first, and then both.
+  await server.echo("four", [["tcp", "127.0.1.10", 7002]]);
   await run.process.waitForOutput(/"started":\{"count":[1-9].*\n/);
+  await run.process.waitForOutput(/"gaps":\{"count":[1-9].*\n/);
   await gone.stop();
+  await server.echo("six", [["tcp", "fd5e:ed00::10", 7002]]);
   await run.process.waitForOutput(/"ended":\{"count":[1-9].*\n/);
+  await run.process.waitForOutput(/"whole":\{"count":[1-9].*\n/);
   await look("status");
   let current = await start("back");
   await run.process.waitForOutput(/"served":\{"count":[1-9].*\n/);
