@@ -11,6 +11,7 @@ import {
   oneOf,
   text,
   type Of,
+  type Shape,
 } from "./shape.js";
 
 const turned = (what: string) =>
@@ -47,6 +48,13 @@ const mapping = {
   name: field(text, "Its name."),
   protocol: field(oneOf("tcp", "udp"), "Its protocol."),
 };
+
+/** How many mappings there are of a kind, and the first of them. */
+export const counted = <T>(one: Shape<T>) =>
+  object({
+    count: field(integer, "How many there are."),
+    mappings: field(list(one), "The first 20 of them."),
+  });
 
 export const unservedMapping = object({
   ...mapping,
@@ -93,42 +101,18 @@ export const degradedMapping = object({
 
 /** What has changed since it was told last. */
 export const health = object({
-  unserved: field(
-    object({
-      count: field(integer, "How many there are."),
-      mappings: field(list(unservedMapping), "The first 20 of them."),
-    }),
-    "Mappings that have no listener any more.",
-  ),
-  served: field(
-    object({
-      count: field(integer, "How many there are."),
-      mappings: field(list(object(mapping)), "The first 20 of them."),
-    }),
-    "Mappings that have one again, or for the first time.",
-  ),
+  unserved: field(counted(unservedMapping), "Mappings that have no listener any more."),
+  served: field(counted(object(mapping)), "Mappings that have one again, or for the first time."),
   down: field(integer, "How many mappings have none now."),
   gaps: field(
-    object({
-      count: field(integer, "How many there are."),
-      mappings: field(list(gapMapping), "The first 20 of them."),
-    }),
+    counted(gapMapping),
     "Mappings that have no listener any more over one family, of an address of which they have a destination.",
   ),
   degraded: field(
-    object({
-      count: field(integer, "How many there are."),
-      mappings: field(list(degradedMapping), "The first 20 of them."),
-    }),
+    counted(degradedMapping),
     "Mappings of which other destinations than before are down, while others serve.",
   ),
-  whole: field(
-    object({
-      count: field(integer, "How many there are."),
-      mappings: field(list(object(mapping)), "The first 20 of them."),
-    }),
-    "Mappings that had such a fault, and have none any more.",
-  ),
+  whole: field(counted(object(mapping)), "Mappings that had such a fault, and have none any more."),
 });
 
 export type TurnsJson = Of<typeof turns>;

@@ -2,7 +2,7 @@
 import { mptcpModes } from "../model/mapping.js";
 import { counters, errorBody, pending, queue, warning } from "./common.js";
 import { drainedDestination } from "./drain.js";
-import { degradedMapping, drainedMapping, gapMapping, unservedMapping } from "./health.js";
+import { counted, degradedMapping, drainedMapping, gapMapping, unservedMapping } from "./health.js";
 import { boolean, field, integer, list, nullable, object, oneOf, text, type Of } from "./shape.js";
 
 const daemon = object({
@@ -114,39 +114,19 @@ export const status = object({
     "How many of them a mapping leads to; null when nothing is loaded.",
   ),
   unserved: field(
-    nullable(
-      object({
-        count: field(integer, "How many there are."),
-        mappings: field(list(unservedMapping), "The first 20 of them."),
-      }),
-    ),
+    nullable(counted(unservedMapping)),
     "The mappings at none of whose destinations anybody listens, apart from drained ones; null when nothing is loaded.",
   ),
   drainedMappings: field(
-    nullable(
-      object({
-        count: field(integer, "How many there are."),
-        mappings: field(list(drainedMapping), "The first 20 of them."),
-      }),
-    ),
+    nullable(counted(drainedMapping)),
     "The mappings that give nothing new to anyone, as all their destinations are drained or have the weight 0; null when nothing is loaded.",
   ),
   gaps: field(
-    nullable(
-      object({
-        count: field(integer, "How many there are."),
-        mappings: field(list(gapMapping), "The first 20 of them."),
-      }),
-    ),
+    nullable(counted(gapMapping)),
     "The families over which a mapping that is served otherwise gives nothing to anyone, although it has a destination with an address of that family; null when nothing is loaded.",
   ),
   degraded: field(
-    nullable(
-      object({
-        count: field(integer, "How many there are."),
-        mappings: field(list(degradedMapping), "The first 20 of them."),
-      }),
-    ),
+    nullable(counted(degradedMapping)),
     "The mappings of which a destination is down, while another of the same family serves; null when nothing is loaded.",
   ),
   full: field(
