@@ -6,6 +6,7 @@ import type { NftSources, Saved } from "../config/nft/sources.js";
 import { listedTexts } from "../config/nft/text.js";
 import { IlmError, nodeErrno } from "../errors.js";
 import { boundSockets } from "../kernel/bound-sockets.js";
+import { isEffective } from "../kernel/capabilities.js";
 import { unless } from "../kernel/folder.js";
 import { ephemeralPorts, sysctl } from "../kernel/procfs.js";
 import { upInterfaces } from "../kernel/up-addresses.js";
@@ -31,8 +32,17 @@ export function importingHost(): Host {
   };
 }
 
-/** Returns the host's NAT rules. Throws NOT_FOUND when no program can show them. */
+/**
+ * Returns the host's NAT rules. Throws NOT_FOUND when no program can show them, NOT_PERMITTED
+ * without CAP_NET_ADMIN: the programs then fail as if there were none.
+ */
 export function askHost(): NftSources {
+  if (!isEffective("CAP_NET_ADMIN")) {
+    throw new IlmError("NOT_PERMITTED", "the host shows its netfilter rules to root only", {
+      remedy:
+        "Run as root, e.g. with sudo; or save there what `nft -j list ruleset` or iptables-save prints, and give the file: `ilm import nft FILE`.",
+    });
+  }
   const sources = askRules(/^nat$/m);
   if (sources !== null) return sources;
   throw new IlmError("NOT_FOUND", "nft could not be asked for its ruleset", {

@@ -2,7 +2,8 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Echo } from "../support/echo.js";
 import { useNetwork } from "../support/network.js";
-import { python } from "../support/paths.js";
+import { asUser, STRANGER } from "../support/as-user.js";
+import { ilmCommand, python } from "../support/paths.js";
 import { words } from "../support/process.js";
 
 const network = useNetwork();
@@ -399,5 +400,44 @@ describe("before anything is loaded", () => {
     expect(JSON.parse((await ilm("listeners", "--json")).stdout)).toEqual(expect.any(Array));
     expect((await ilm("explain", "tcp", "203.0.113.100:80")).status).toBe(1);
     expect((await ilm("unload")).status).toBe(0);
+  });
+});
+
+describe("without rights", () => {
+  const needRoot = [
+    "status",
+    "mappings",
+    "wait web",
+    "history",
+    "export",
+    "listeners",
+    "flows",
+    "metrics",
+    "explain tcp 203.0.113.5:80",
+    "monitor --count 1",
+    "audit",
+    "address",
+    "hosts",
+    "import nft",
+    "adopt --dry-run",
+    "apply tcp:81=127.0.1.10",
+    "run tcp:81=127.0.1.10",
+    "add tcp:81=127.0.1.10",
+    "remove web",
+    "drain web",
+    "undrain web",
+    "rollback",
+    "confirm",
+    "off",
+    "on",
+    "unload",
+  ];
+
+  test.each(needRoot)("%s says that it needs root", async (command) => {
+    const { server } = network;
+    const refused = await server.run(asUser(STRANGER, [ilmCommand, ...words(command)]));
+    expect(refused.stderr).toMatch(/^ilm: .*\broot\b.*\n {2}Run as root/);
+    expect(refused.status).toBe(4);
+    expect(refused.stdout).toBe("");
   });
 });

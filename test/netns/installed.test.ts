@@ -45,8 +45,23 @@ WatchdogSec=1
 RestartSec=100ms
 `;
 
+/** Rights of others, and metrics. */
+const rights = `
+[Unit]
+StartLimitIntervalSec=0
+[Service]
+Environment="ILM_RUN_OPTIONS=--readers daemon --writers www-data --metrics 127.0.0.1:9465"
+`;
+
+/** Prints what is at an address; neither curl nor wget is on a fresh Debian. */
+const python3 = [
+  "python3",
+  "-c",
+  "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1]).read().decode())",
+];
+
 /** The most that systemd-analyze may find of what the units could do without, of 100. */
-const EXPOSURE = 35;
+const EXPOSURE = 28;
 
 /** Dials the daemon again and again, and knows what came of it. */
 class Dials {
@@ -97,6 +112,60 @@ describe.each(suites)("on %s", (suite) => {
     await host.must(["systemctl", "reload", "ilm"]);
     await host.must(["ilm", "wait", "web"]);
     expect(await network.client.curl("203.0.113.5", 80)).toBe("from the host");
+  });
+
+  test("in the confinement of its unit the daemon does all of its work", async () => {
+    const { client } = network;
+    await host.units({ "ilm.service.d/rights.conf": rights });
+    await host.must(["systemctl", "restart", "ilm"]);
+    await host.must(["runuser", "-u", "www-data", "--", "ilm", "add", "tcp:81=web:8000"]);
+    await host.must(["runuser", "-u", "daemon", "--", "ilm", "wait", "tcp:81"]);
+    expect(await client.curl("203.0.113.5", 81)).toBe("from the host");
+    const page = await host.must([...python3, "http://127.0.0.1:9465/metrics"]);
+    expect(page).toMatch(/^ilm_lookups_total\{.*"selected".*\} [1-9]/m);
+    // What it puts back.
+    await host.must(["ip", "address", "delete", "127.0.1.10", "dev", "lo"]);
+    await host.must(["sh", "-c", "rm -r /sys/fs/bpf/ilm/*"]);
+    await host.must(["ip", "link", "add", "come0", "type", "veth", "peer", "name", "come1"]);
+    await host.must(["ip", "link", "set", "come0", "up"]);
+    await eventually("all is back", async () => {
+      const { status, stdout } = await host.run(["ilm", "--json", "status"]);
+      if (status !== 0) return null;
+      const { warnings } = JSON.parse(stdout) as { warnings: { kind: string }[] };
+      const lacks = ["address-missing", "interface-uncovered"];
+      const addresses = await host.must(["ip", "address", "show", "dev", "lo"]);
+      return addresses.includes("127.0.1.10/") && !warnings.some(({ kind }) => lacks.includes(kind))
+        ? true
+        : null;
+    });
+    await host.must(["ilm", "off"]);
+    await expect(client.curl("203.0.113.5", 81)).rejects.toThrow(/refused|exit 7/);
+    await host.must(["ilm", "on"]);
+    await host.must(["ilm", "drain", "--force", "web"]);
+    await host.must(["ilm", "undrain", "web"]);
+    await host.must(["ilm", "add", "--confirm", "1m", "tcp:82=web:8000"]);
+    await host.must(["ilm", "confirm"]);
+    expect(await client.curl("203.0.113.5", 82)).toBe("from the host");
+    expect(await host.must(["ilm", "history"])).toContain("add");
+    await host.must(["ilm", "remove", "tcp:81", "tcp:82"]);
+    await host.must(["ip", "link", "delete", "come0"]);
+    await host.must(["rm", "/etc/systemd/system/ilm.service.d/rights.conf"]);
+    await host.must(["systemctl", "daemon-reload"]);
+    await host.must(["systemctl", "restart", "ilm"]);
+    const log = await host.must(["journalctl", "-u", "ilm", "-o", "cat"]);
+    expect(log).not.toMatch(/EPERM|not permitted/i);
+  });
+
+  test("from its unit nothing can be mounted, or made writable again", async () => {
+    const tries = (command: string): Record<string, string> => ({
+      "ilm.service.d/tries.conf": `[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStartPre=sh -c '${command}'\n`,
+    });
+    for (const command of ["mount -o remount,rw,bind /usr", "mount -t tmpfs none /mnt"]) {
+      await host.units(tries(`! ${command}`));
+      await host.must(["systemctl", "restart", "ilm"]);
+    }
+    await host.must(["rm", "/etc/systemd/system/ilm.service.d/tries.conf"]);
+    await host.must(["systemctl", "daemon-reload"]);
   });
 
   test("the manual and the completions are where their programs look", async () => {
