@@ -1,5 +1,5 @@
 /** The packages: on fresh Debians with a real systemd, and npm's beside the machine's Node. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -13,15 +13,19 @@ import {
   suites,
 } from "../support/debian.js";
 import { useNetwork } from "../support/network.js";
-import { python } from "../support/paths.js";
-import { Background, eventually, must } from "../support/process.js";
+import { fetchNodes, nodeFor } from "../support/nodes.js";
+import { eventually, must } from "../support/process.js";
 
 const network = useNetwork();
 const folder = mkdtempSync(join(tmpdir(), "ilm-packages-"));
+/** What npm installs globally, with nothing but what is in the package and koffi. */
+const prefix = join(folder, "global");
 let built: Packages;
 
 beforeAll(async () => {
   built = await buildPackages(folder);
+  const install = ["npm", "install", "--global", "--prefix", prefix, "--prefer-offline", built.npm];
+  await must([...install, "--ignore-scripts", "--no-audit", "--no-fund"], { timeout_ms: 300_000 });
 });
 afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
@@ -259,6 +263,28 @@ describe.each(suites)("on %s", (suite) => {
       (await host.run(["pgrep", "-x", "ilm"])).status === 1 ? true : null,
     );
   });
+
+  test("npm's package does the same with any Node, its own unit, and no script", async () => {
+    const [, folderOfNode] = nodeFor(suite, fetchNodes()) ?? [];
+    const node = folderOfNode === undefined ? process.execPath : join(folderOfNode, "node");
+    await must(["cp", node, host.path("/usr/local/bin/node")]);
+    await must(["cp", "-r", `${prefix}/.`, host.path("/usr/local")]);
+    const library = "/usr/local/lib/node_modules/bpf-inet-lookup-manager";
+    await host.must(["cp", `${library}/contrib/systemd/ilm.service`, "/etc/systemd/system"]);
+    await host.must(["systemctl", "daemon-reload"]);
+    host.write("/etc/ilm/ilm.yaml", rules);
+    await host.must(["systemctl", "start", "web", "ilm"]);
+    expect(await host.must(["ilm", "wait", "web"])).toContain("web");
+    expect(await network.client.curl("203.0.113.5", 80)).toBe("from the host");
+    // The next version over it, and its end.
+    const dials = new Dials();
+    await host.must(["rm", "-r", library]);
+    await must(["cp", "-r", `${prefix}/.`, host.path("/usr/local")]);
+    await host.must(["systemctl", "restart", "ilm"]);
+    expect(await dials.stop()).toEqual(new Set(["from the host"]));
+    await host.must(["systemctl", "stop", "ilm"]);
+    await host.must(["ilm", "unload"]);
+  });
 });
 
 test("lintian finds nothing in the Debian package", async () => {
@@ -273,32 +299,4 @@ test("another build of the same commit gives the same bytes", async () => {
   const again = await buildPackages(other);
   expect(readFileSync(again.deb).equals(readFileSync(built.deb))).toBe(true);
   expect(readFileSync(again.npm).equals(readFileSync(built.npm))).toBe(true);
-});
-
-test("npm installs it without a script, and the command does its work", async () => {
-  const { server, client } = network;
-  const prefix = join(folder, "global");
-  const install = ["npm", "install", "--global", "--prefix", prefix, "--prefer-offline", built.npm];
-  await must([...install, "--ignore-scripts", "--no-audit", "--no-fund"], { timeout_ms: 300_000 });
-  const ilm = join(prefix, "bin/ilm");
-  writeFileSync(join(folder, "index.html"), "from npm");
-  const serve = [
-    python,
-    "-m",
-    "http.server",
-    "--bind",
-    "127.0.1.10",
-    "--directory",
-    folder,
-    "8000",
-  ];
-  const daemon = new Background(server.inside(serve));
-  try {
-    await must(server.inside([ilm, "apply", "tcp:80=127.0.1.10:8000"]));
-    await must(server.inside([ilm, "wait", "tcp:80"]));
-    expect(await client.curl("203.0.113.5", 80)).toBe("from npm");
-  } finally {
-    await daemon.stop();
-    await must(server.inside([ilm, "unload"]));
-  }
 });
