@@ -218,8 +218,10 @@ export function listUncovered(state: State): string[] {
  * Detaches what a lost registry has attached for this namespace, held by pins that cannot be found.
  */
 export function detachStrays(state: State, own: ReadonlySet<number>): void {
-  const attached = [...programsOnInterfaces(), ...attachedHooks(state.cookie)];
-  detachPrograms(new Set(attached.filter((id) => !own.has(id))));
+  // Ingress goes before the hooks that give its answers their address.
+  for (const attached of [programsOnInterfaces(), attachedHooks(state.cookie)]) {
+    detachPrograms(new Set(attached.filter((id) => !own.has(id))));
+  }
 }
 
 /**

@@ -127,7 +127,7 @@ export const registryMaps = [
 ] as const;
 export type RegistryMap = (typeof registryMaps)[number];
 
-/** Tables of programs that other programs call. */
+/** Tables of programs that other programs call; the first one is emptied first. */
 const programTables = [
   "ingress",
   "counted_by",
@@ -507,6 +507,14 @@ export class Registry {
   }
 
   /**
+   * Ends the decisions at ingress, on all interfaces at once. Call it before detaching the hooks:
+   * without those, answers to what ingress still hands over leave from the wrong address.
+   */
+  clearIngress(): void {
+    empty(this.map("ingress"));
+  }
+
+  /**
    * Removes the pins of a registry of any version. The tables of programs are emptied here: the
    * kernel takes so long to do so that whoever lists maps meanwhile makes it lose count of a map's
    * holders (kernel/bpf/arraymap.c, prog_array_map_clear), and the map would stay for good.
@@ -514,7 +522,10 @@ export class Registry {
   static remove(pins: Pins, number: number): void {
     const folder = pins.folder("registry", number);
     const tables = programTables.map((name) => folder && openMap(folder, name));
+    const [ingress] = tables;
     try {
+      // As clearIngress() does.
+      if (ingress !== undefined) empty(ingress);
       if (folder !== undefined) {
         for (const hook of [...hookNames, ...optionalHooks]) detachHook(folder, hook);
       }

@@ -27,6 +27,7 @@ function unloadFrom(state: State, pins: Pins | undefined): boolean {
   // What covered pins hold would otherwise stay.
   if (loaded !== undefined && !state.isPinned(loaded)) {
     loaded.link.detach();
+    loaded.registry.clearIngress();
     detachPrograms(loaded.registry.programIds);
   }
   if (loaded === undefined) {
