@@ -88,7 +88,7 @@ export const latePortAttacks: readonly Attack[] = [
           const to = at === "daemon" ? { address: ground.cell.daemon, port: 9 } : null;
           if (errno === null && ground.kind === "udp") {
             if (to === null) await sendSomething(lab, ground);
-            else await lab.do("send", "stranger", to);
+            else await lab.do("send", ground.name, to);
           }
           return errno;
         }),
@@ -152,7 +152,7 @@ export const handedAttacks: readonly Attack[] = (["daemon", "public"] as const).
       ports: [EPHEMERAL],
       prepare: async (lab, ground) => {
         const errno = await openAt(lab, ground, ground.cell[at]);
-        if (errno === null) await lab.do("fork", "stranger", { tag: "stranger" });
+        if (errno === null) await lab.do("fork", ground.name, { tag: "stranger" });
         return errno;
       },
     },
@@ -163,11 +163,11 @@ export const handedAttacks: readonly Attack[] = (["daemon", "public"] as const).
         const errno = await openAt(lab, ground, ground.cell[at]);
         if (errno !== null) return errno;
         // An abstract name: no folder is both's.
-        const path = `\u0000${ground.kind}-${ground.cell.family}-${at}`;
+        const path = `\u0000${ground.kind}-${ground.port}`;
         await ground.rival.do("await", "", { path });
         const [, taken] = await Promise.all([
-          lab.do("send_away", "stranger", { path }),
-          ground.rival.do("take", "taken", { path, tag: "stranger" }),
+          lab.do("send_away", ground.name, { path }),
+          ground.rival.do("take", ground.name, { path, tag: "stranger" }),
         ]);
         return taken.done ? null : "not taken";
       },
@@ -202,12 +202,12 @@ export const handedAttacks: readonly Attack[] = (["daemon", "public"] as const).
         if (errno !== null) return errno;
         const { client, daemon } = ground.cell;
         const address = at === "daemon" ? daemon : client;
-        await lab.ask({ do: "connect", name: "stranger", address, port: PORT_OF_NOBODY });
+        await lab.ask({ do: "connect", name: ground.name, address, port: PORT_OF_NOBODY });
         return null;
       },
-      strike: async (lab, { kind }) => {
-        await lab.do("disconnect", "stranger");
-        if (kind !== "udp") await lab.do("listen", "stranger");
+      strike: async (lab, { kind, name }) => {
+        await lab.do("disconnect", name);
+        if (kind !== "udp") await lab.do("listen", name);
       },
     },
   ],
