@@ -2,7 +2,7 @@
  * Changes that make a stranger of who was selected, or the reverse: by the owner, and by which
  * ports a destination is for, as places of one port and of every port are kept apart.
  */
-import { afterAll, beforeEach, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { stranger } from "../support/actor.js";
 import { useLabs } from "../support/attacks.js";
 import { kinds, protocolOf } from "../support/lab.js";
@@ -15,10 +15,6 @@ const PORT = 6000;
 const shapes = { "one port": `${PORT}`, "every port": '"*"' } as const;
 type Shape = keyof typeof shapes;
 const shapeNames = Object.keys(shapes) as Shape[];
-
-beforeEach(async () => {
-  await network.server.unload();
-});
 
 afterAll(async () => {
   await network.server.stopAll();
@@ -42,29 +38,34 @@ mappings:
 `,
 } as const;
 
-for (const kind of kinds) {
-  for (const family of families) {
-    const { public: dialled, daemon } = addressesOf[family];
-    for (const [place, rules] of Object.entries(places)) {
-      for (const before of shapeNames) {
-        for (const after of shapeNames) {
-          test(`who listens with ${kind} on ${place}, over IPv${family}, is selected only while permitted: from ${before} to ${after}`, async () => {
-            const { server, client } = network;
-            const protocol = protocolOf(kind);
-            const who = async (): Promise<string> => await client.who(protocol, dialled, PORT);
-            const address =
-              place === "the wildcard address" ? (family === 4 ? "0.0.0.0" : "::") : daemon;
-            const his = await labOf(stranger);
-            await server.apply(rules(shapes[before], false));
-            await his.open("stranger", kind, address, PORT);
-            expect(await who()).toBe("stranger");
-            await server.apply(rules(shapes[after], true));
-            expect(await who()).toBe("ECONNREFUSED");
-            await server.apply(rules(shapes[before], false));
-            expect(await who()).toBe("stranger");
-          });
+for (const [place, rules] of Object.entries(places)) {
+  for (const before of shapeNames) {
+    for (const after of shapeNames) {
+      describe(`from ${before} to ${after}`, () => {
+        beforeAll(async () => {
+          await network.server.unload();
+        });
+
+        for (const kind of kinds) {
+          for (const family of families) {
+            test(`who listens with ${kind} on ${place}, over IPv${family}, is selected only while permitted`, async () => {
+              const { server, client } = network;
+              const { public: dialled, daemon, wildcard } = addressesOf[family];
+              const who = async (): Promise<string> =>
+                await client.who(protocolOf(kind), dialled, PORT);
+              const his = await labOf(stranger);
+              await server.apply(rules(shapes[before], false));
+              const address = place === "the wildcard address" ? wildcard : daemon;
+              await his.open("stranger", kind, address, PORT);
+              expect(await who()).toBe("stranger");
+              await server.apply(rules(shapes[after], true));
+              expect(await who()).toBe("ECONNREFUSED");
+              await server.apply(rules(shapes[before], false));
+              expect(await who()).toBe("stranger");
+            });
+          }
         }
-      }
+      });
     }
   }
 }
