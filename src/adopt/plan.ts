@@ -2,7 +2,7 @@
  * What is to be adopted: the facts of a host, turned into services and a list of what stays as it
  * is. Pure.
  */
-import { isLoopback4, type Family } from "../model/address.js";
+import { isLoopback, type Family } from "../model/address.js";
 import type { LeftKind } from "../model/adopt.js";
 import { portsContain } from "../model/ports.js";
 import type { Listener } from "../model/listener.js";
@@ -126,7 +126,7 @@ function judge(found: Found, facts: Facts): AdoptedOwner | Refused {
     return refuse("device", `it is bound to the interface ${listener.deviceName}`);
   }
   if (!listener.wildcard) {
-    return isLoopback4(address) || address === "::1"
+    return isLoopback(address)
       ? refuse("loopback", "only this host itself reaches it")
       : refuse("address", "it listens on an address of its own, and is reached there as it is");
   }
@@ -216,7 +216,7 @@ function dropShared(
   for (const found of facts.found) {
     const { listener } = found;
     if (listener.wildcard || listener.identity.uid === 0) continue;
-    const isHosts = isLoopback4(listener.address) || listener.address === "::1";
+    const isHosts = isLoopback(listener.address);
     if (isHosts && listener.port < facts.firstUnprivileged) continue;
     for (const key of byPort.get(keyOf(listener)) ?? []) {
       const group = groups.get(key);

@@ -1,7 +1,7 @@
 /** The netfilter rules of this host, as far as its programs show them. */
 import { chainsBefore, chainsOf } from "../config/nft/sources.js";
 import { askRules } from "./neighbours.js";
-import type { Firewall } from "./obstacles.js";
+import type { Firewall } from "./obstacle.js";
 
 /**
  * Reads the firewall. `filtered` says that, according to the kernel, some hook sees incoming

@@ -2,7 +2,7 @@
 import type { HostAddress } from "../kernel/addresses.js";
 import {
   familyOf,
-  isLoopback4,
+  isLoopback,
   prefixAddress,
   prefixContains,
   prefixLength,
@@ -14,9 +14,11 @@ import { type Mapping } from "../model/mapping.js";
 import { type Rules, allMappings } from "../model/rules.js";
 import { candidates } from "../rules/candidates.js";
 import { examplePort, exampleRemote } from "./example.js";
-import { findObstacles, type Obstacle } from "./obstacles.js";
+import { missingInterface } from "./arriving.js";
+import type { Obstacle } from "./obstacle.js";
+import { findObstacles } from "./obstacles.js";
 import { printable } from "../words/text.js";
-import { interfaceWith, wayOf, type Places, type Surroundings } from "./way.js";
+import { entranceOf, isOpen, wayOf, type Places, type Surroundings } from "./way.js";
 
 /** The maximum number of mappings to check, and of addresses for each. */
 const MAX_MAPPINGS = 100;
@@ -41,12 +43,22 @@ export function surveyMappings(rules: Rules, surroundings: Surroundings): Survey
   const services = new Set(rules.file.services.flatMap(({ addresses }) => addresses));
   const found = new Map<string, { obstacle: Obstacle; mappings: Set<number>; packet: Packet }>();
   for (const [index, mapping] of all.slice(0, MAX_MAPPINGS).entries()) {
-    for (const packet of examplesOf(mapping, surroundings, services)) {
-      const way = wayOf(packet, surroundings, mapping.from !== undefined);
-      for (const obstacle of findObstacles(packet, way, null)) {
-        const known = found.get(obstacle.message);
+    const { interfaces, from } = mapping;
+    const entrances = interfaces === undefined ? null : findInterfaces(interfaces, surroundings);
+    for (const packet of examplesOf(mapping, surroundings, services, entrances?.[0])) {
+      const way = wayOf(packet, surroundings, {
+        source: from === undefined ? "made up" : "among others",
+        isLinkOnly: entrances !== null,
+      });
+      const obstacles =
+        interfaces === undefined || entrances?.length !== 0
+          ? findObstacles(packet, way, null)
+          : [missingInterface(interfaces)];
+      for (const obstacle of obstacles) {
+        const key = `${obstacle.sure} ${obstacle.message}`;
+        const known = found.get(key);
         if (known === undefined) {
-          found.set(obstacle.message, { obstacle, mappings: new Set([index]), packet });
+          found.set(key, { obstacle, mappings: new Set([index]), packet });
         } else known.mappings.add(index);
       }
     }
@@ -98,12 +110,21 @@ export function noteObstacles(
   }
 }
 
-function examplesOf(mapping: Mapping, places: Places, services: ReadonlySet<Address>): Packet[] {
-  const [named] = mapping.interfaces ?? [];
-  const indexOfNamed = [...places.names].find(([, name]) => name === named)?.[0];
+/** Returns the indexes of those interfaces that there are, first those on which packets come in. */
+function findInterfaces(wanted: readonly string[], places: Places): number[] {
+  const found = [...places.names].flatMap(([index, name]) => (wanted.includes(name) ? index : []));
+  return found.toSorted((a, b) => Number(isOpen(places, b)) - Number(isOpen(places, a)));
+}
+
+function examplesOf(
+  mapping: Mapping,
+  places: Places,
+  services: ReadonlySet<Address>,
+  entrance: number | undefined,
+): Packet[] {
   return ([4, 6] as const)
     .filter((family) => candidates(mapping, family).length > 0)
-    .flatMap((family) => addressesOf(mapping, family, places.own, services))
+    .flatMap((family) => addressesOf(mapping, family, places, services))
     .flatMap((local) => {
       const remote = sourceOf(mapping, local);
       return remote === null
@@ -114,7 +135,7 @@ function examplesOf(mapping: Mapping, places: Places, services: ReadonlySet<Addr
             localPort: mapping.ports[0]?.first ?? 0,
             remote,
             remotePort: examplePort(),
-            interfaceIndex: indexOfNamed ?? interfaceWith(places, local),
+            interfaceIndex: entrance ?? entranceOf(places, local, remote).interfaceIndex,
           };
     });
 }
@@ -128,19 +149,23 @@ function sourceOf({ from }: Mapping, local: Address): Address | null {
 
 /**
  * Returns the host's addresses that the mapping is for. For a prefix that holds none of them,
- * returns its first address.
+ * returns its first address. Where the mapping names none, those of networks without anyone in them
+ * are left out, such as of a bridge without containers.
  */
 function addressesOf(
-  { on }: Mapping,
+  { on, interfaces }: Mapping,
   family: Family,
-  own: readonly HostAddress[],
+  places: Places,
   services: ReadonlySet<Address>,
 ): readonly Address[] {
-  const here = own
+  const isDialled = ({ interfaceIndex, duplicate }: HostAddress): boolean =>
+    isOpen(places, interfaceIndex) && duplicate !== "asking";
+  const here = places.own
+    .filter((one) => on.length > 0 || interfaces !== undefined || isDialled(one))
     .map(({ address }) => address)
     .filter((address) => familyOf(address) === family && !services.has(address));
   if (on.length === 0) {
-    const outside = here.filter((address) => !isLoopback4(address) && address !== "::1");
+    const outside = here.filter((address) => !isLoopback(address));
     return outside.filter((address) => !address.startsWith("fe80:")).slice(0, MAX_ADDRESSES);
   }
   return on

@@ -401,7 +401,7 @@ export function anyipWarnings(
     const { interfaceName, address, length } = linked;
     return {
       kind: "anyip-on-link" as const,
-      message: `anyip ${prefix} overlaps the network of ${interfaceName} (${address}/${length}): what this host sends to others there stays here, and it answers for their addresses`,
+      message: `anyip ${prefix} overlaps the network of ${interfaceName} (${address}/${length}): what this host sends to others there stays here${familyOf(prefix) === 4 ? ", and it answers for their addresses" : ""}`,
       remedy:
         "Write only prefixes that are routed to this host, or the single addresses that are its own.",
     };

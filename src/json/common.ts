@@ -135,8 +135,22 @@ export const pending = object(
 export const obstacle = object(
   {
     kind: field(
-      oneOf("route", "source", "firewall", "nat", "program", "interface", "detached", "off"),
-      "What is in the way.",
+      oneOf(
+        "link",
+        "address",
+        "route",
+        "source",
+        "back",
+        "neighbour",
+        "firewall",
+        "nat",
+        "conntrack",
+        "program",
+        "interface",
+        "detached",
+        "off",
+      ),
+      "What is in the way. `link`: nothing comes in on that interface. `address`: the host has it and does not use it. `source`: what comes from there is refused. `back`: answers do not leave. `neighbour`: neighbours do not find the address. `interface`: it is without the programs of ilm.",
     ),
     sure: field(
       boolean,

@@ -12,7 +12,10 @@ export const diagnosis = object({
         ok: field(boolean, "True when nothing has to be done."),
         severity: field(oneOf("ok", "warning", "error"), "How bad it is."),
         found: field(text, "What was found."),
-        remedy: field(text, "What to do about it; empty when nothing has to be done."),
+        remedy: field(
+          text,
+          "What to do about it, or about what may be in the way; empty when nothing has to be done.",
+        ),
         about: optional(
           list(text),
           "The names of the first 100 mappings, or of the service or socket, that it is about; absent for other checks.",

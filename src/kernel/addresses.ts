@@ -33,6 +33,8 @@ const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
 const IFA_PROTO = 11;
 const IFA_F_NODAD = 0x02;
+const IFA_F_DADFAILED = 0x08;
+const IFA_F_TENTATIVE = 0x40;
 const IFADDRMSG = 8;
 const RT_SCOPE_UNIVERSE = 0;
 const RT_SCOPE_HOST = 254;
@@ -45,6 +47,11 @@ export interface HostAddress {
   readonly prefixLength: number;
   /** True when we put the address there. */
   readonly ours: boolean;
+  /**
+   * Whether others on the link were asked for the same IPv6 address (RFC 4862): `asking` while no
+   * answer has been waited for, `taken` when another one has it. The kernel uses neither.
+   */
+  readonly duplicate: "none" | "asking" | "taken";
 }
 
 function ifaddrmsg(
@@ -89,9 +96,15 @@ export function hostAddresses(): HostAddress[] {
       interfaceIndex: view.getUint32(4, true),
       prefixLength: body[1] ?? 0,
       ours,
+      duplicate: duplicateOf(body[2] ?? 0),
     });
   }
   return found;
+}
+
+function duplicateOf(flags: number): HostAddress["duplicate"] {
+  if ((flags & IFA_F_DADFAILED) !== 0) return "taken";
+  return (flags & IFA_F_TENTATIVE) === 0 ? "none" : "asking";
 }
 
 const families: Record<Family, { number: number; length: number }> = {

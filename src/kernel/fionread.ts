@@ -6,7 +6,7 @@
 import { Errno } from "./errno.js";
 import { createSocketMap } from "./bpf/map.js";
 import { checked, errnoOf, libcFunction } from "./ffi.js";
-import { AF_INET, SOCK_DGRAM, bind, close, sendto, socket } from "./libc.js";
+import { AF_INET, SOCK_DGRAM, bind, close, recvNow, sendto, socket } from "./libc.js";
 
 const nativeIoctl = libcFunction<[number, number, Int32Array], number>(
   "int ioctl(int fd, unsigned long request, void *argument)",
@@ -17,7 +17,7 @@ const nativeGetsockname = libcFunction<[number, Uint8Array, Uint32Array], number
 const FIONREAD = 0x541b;
 const MESSAGE = Uint8Array.of(1, 2, 3, 4, 5);
 
-/** `untried` when lo is down, so that nothing can be sent. */
+/** `untried` when lo is down, or what is sent on it is dropped. */
 export type FionreadAnswer = "right" | "zero" | "untried";
 
 /** Tries FIONREAD on a socket in a socket map. */
@@ -33,12 +33,15 @@ export function tryFionread(): FionreadAnswer {
       sendFrom(address);
       const waiting = new Int32Array(1);
       checked("ioctl FIONREAD", nativeIoctl(receiver, FIONREAD, waiting));
-      return waiting[0] === MESSAGE.length ? "right" : "zero";
+      if (waiting[0] === MESSAGE.length) return "right";
+      return recvNow(receiver, new Uint8Array(MESSAGE.length)) ? "zero" : "untried";
     } finally {
       map.close();
     }
   } catch (error) {
-    if (errnoOf(error) === Errno.ENETUNREACH) return "untried";
+    // EPERM: netfilter has dropped it (net/netfilter/core.c, nf_hook_slow).
+    const errno = errnoOf(error);
+    if (errno === Errno.ENETUNREACH || errno === Errno.EPERM) return "untried";
     throw error;
   } finally {
     close(receiver);

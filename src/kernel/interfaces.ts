@@ -12,6 +12,12 @@ const IFLA_INFO_KIND = 1;
 const IFLA_XDP = 43;
 const IFLA_XDP_ATTACHED = 2;
 const NLA_TYPE_MASK = 0x3fff;
+/** Flags of an interface, from include/uapi/linux/if.h. */
+const IFF_UP = 0x1;
+const IFF_LOOPBACK = 0x8;
+const IFF_POINTOPOINT = 0x10;
+const IFF_NOARP = 0x80;
+const IFF_LOWER_UP = 0x10000;
 
 /** Returns the interfaces: index -> name. */
 export function interfaces(): Map<number, string> {
@@ -22,6 +28,31 @@ export function interfaces(): Map<number, string> {
     const index = nameToIndex(name);
     // It is 0 when the interface went between the two reads.
     if (index !== 0) found.set(index, name);
+  }
+  return found;
+}
+
+/** The state of an interface. */
+export interface Link {
+  readonly up: boolean;
+  /** True when a cable is in it, or what stands for one. */
+  readonly carrier: boolean;
+  /** True when neighbours are asked for their hardware address there, by ARP and its like. */
+  readonly resolves: boolean;
+}
+
+/** Returns the state of each interface: index -> state. */
+export function links(): Map<number, Link> {
+  const found = new Map<number, Link>();
+  const request = message(RTM_GETLINK, NLM_F_DUMP, new Uint8Array(IFINFOMSG));
+  for (const body of talk("RTM_GETLINK", request)) {
+    const view = new DataView(body.buffer, body.byteOffset);
+    const flags = view.getUint32(8, true);
+    found.set(view.getUint32(4, true), {
+      up: (flags & IFF_UP) !== 0,
+      carrier: (flags & IFF_LOWER_UP) !== 0,
+      resolves: (flags & (IFF_LOOPBACK | IFF_POINTOPOINT | IFF_NOARP)) === 0,
+    });
   }
   return found;
 }

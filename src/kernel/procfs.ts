@@ -4,6 +4,7 @@
 import { existsSync, readFileSync, readdirSync, readlinkSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { isEffective } from "./capabilities.js";
+import type { Family } from "../model/address.js";
 import type { Holder } from "../model/listener.js";
 import type { PortRange } from "../model/mapping.js";
 
@@ -148,6 +149,45 @@ export function sysctl(name: string): string | undefined {
     () => readFileSync(`/proc/sys/${name.replaceAll(".", "/")}`, "utf8").trim(),
     undefined,
   );
+}
+
+/**
+ * Returns a setting of an interface, or of `all`, such as `arp_ignore` of IPv4. The interface's
+ * name may have dots.
+ */
+export function interfaceSetting(family: Family, name: string, key: string): string | undefined {
+  return orGone<string | undefined>(
+    () => readFileSync(`/proc/sys/net/ipv${family}/conf/${name}/${key}`, "utf8").trim(),
+    undefined,
+  );
+}
+
+/** The connections that netfilter follows in this network namespace. */
+export interface Conntrack {
+  readonly count: number;
+  /** How many there can be. */
+  readonly limit: number;
+  /** How many packets it has dropped, mostly for want of room. */
+  readonly dropped: number;
+}
+
+/** Returns how many connections netfilter follows; null when the kernel does not have that. */
+export function conntrack(): Conntrack | null {
+  const count = sysctl("net.netfilter.nf_conntrack_count");
+  const limit = sysctl("net.netfilter.nf_conntrack_max");
+  if (count === undefined || limit === undefined) return null;
+  // A line of names, and one of hexadecimal numbers for each CPU.
+  const [names = "", ...lines] = orGone(
+    () => readFileSync("/proc/self/net/stat/nf_conntrack", "utf8").trim().split("\n"),
+    [],
+  );
+  const column = names.split(/\s+/).indexOf("drop");
+  const dropped = lines.map((line) => Number.parseInt(line.split(/\s+/)[column] ?? "0", 16));
+  return {
+    count: Number(count),
+    limit: Number(limit),
+    dropped: dropped.reduce((sum, one) => sum + one, 0),
+  };
 }
 
 function portRange(text: string): PortRange {

@@ -57,6 +57,11 @@ export function routeOf({ local, remote, interfaceIndex }: Arrival): Route {
   return arriving.type === "blackhole" ? { type: "source", interfaceIndex: null } : arriving;
 }
 
+/** Returns what becomes of what this host sends from one of its addresses to a client. */
+export function routeBack(local: Address, remote: Address): Route {
+  return ask(remote, [attribute(RTA_SRC, nativeBytes(local))]);
+}
+
 function ask(local: Address, source: readonly Uint8Array[]): Route {
   const destination = nativeBytes(local);
   const bits = destination.length * 8;

@@ -175,6 +175,11 @@ export function isLoopback4(address: Address): boolean {
   return address.startsWith("127.");
 }
 
+/** Reports whether only the machine itself reaches the address, wherever it is. */
+export function isLoopback(address: Address): boolean {
+  return isLoopback4(address) || address === "::1";
+}
+
 /** Reports whether the address is in fc00::/7 (RFC 4193). */
 export function isUniqueLocal6(address: Address): boolean {
   return address.includes(":") && readIpv6(address) && (groups[0]! & 0xfe00) === 0xfc00;

@@ -1,5 +1,5 @@
 /** Judges listeners by the active rules: whose an address is, and who may have what is dialled. */
-import { type Address, isLoopback4 } from "../model/address.js";
+import { type Address, isLoopback } from "../model/address.js";
 import type { Listener } from "../model/listener.js";
 import type { Owner, Service, StrangerPolicy } from "../model/mapping.js";
 import type { Rules } from "../model/rules.js";
@@ -77,9 +77,7 @@ export class Judge {
   /** Reports whether the endpoint is the host's own business (bpf/permit.h, is_of_host). */
   #isOfHost({ address, port }: Place): boolean {
     return (
-      port < this.#firstUnprivileged &&
-      (isLoopback4(address) || address === "::1") &&
-      this.ownerOf(address) === undefined
+      port < this.#firstUnprivileged && isLoopback(address) && this.ownerOf(address) === undefined
     );
   }
 

@@ -42,7 +42,7 @@ const explain = async (
 
 for (const family of families) {
   const cell = addressesOf[family];
-  const foreign = family === 4 ? "203.0.113.77" : "2001:db8::77";
+  const foreign = family === 4 ? "203.0.113.77" : "2001:db8:77::77";
   const prefix = `${foreign}/${family === 4 ? 32 : 128}`;
 
   describe(`over ${cell.label}`, () => {

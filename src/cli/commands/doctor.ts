@@ -142,7 +142,7 @@ const FIONREAD = "FIONREAD of UDP sockets";
 async function fionreadCheck({ reach }: Context, registered: readonly Listener[]): Promise<Check> {
   const answer = await reach.tryFionread();
   const ok = { name: FIONREAD, ok: true, severity: "ok", remedy: "" } as const;
-  if (answer === "untried") return { ...ok, found: "not tried: lo is down" };
+  if (answer === "untried") return { ...ok, found: "not tried: lo is down, or drops what is sent" };
   if (answer === "right") return { ...ok, found: "right, in a socket map too" };
   const zero = "this kernel answers 0 for a UDP socket in a socket map, whatever waits";
   if (registered.length === 0) return { ...ok, found: `${zero}; no daemon's socket is in one now` };
@@ -191,13 +191,14 @@ function mptcpCheck(
 
 /** Returns checks for what keeps packets from mappings before they come to a decision. */
 function wayChecks({ found: ways, looked }: Survey, rules: Rules): Check[] {
+  const ok = { ok: true, severity: "ok" } as const;
   const checks = ways.map((one): Check => {
     const { obstacle, packet } = one;
     const { protocol, local, localPort } = packet;
     const text = `of ${namesOf(one, rules)}, such as ${protocol} ${formatEndpoint(local, localPort)}: ${obstacle.message}`;
     return obstacle.sure
       ? warningCheck("in the way", text, obstacle.remedy)
-      : { name: "may be in the way", ok: true, severity: "ok", found: text, remedy: "" };
+      : { ...ok, name: "may be in the way", found: text, remedy: obstacle.remedy };
   });
   const left = allMappings(rules).length - looked;
   if (left > 0) {
@@ -257,5 +258,5 @@ function renderCheck({ colours }: Context, { name, severity, found, remedy }: Ch
     error: colours.red("error  "),
   };
   const line = `${marks[severity]}  ${name}: ${printable(found)}\n`;
-  return severity === "ok" || remedy === "" ? line : `${line}${indent(`${remedy}\n`, 9)}`;
+  return remedy === "" ? line : `${line}${indent(`${remedy}\n`, 9)}`;
 }

@@ -36,7 +36,7 @@ import {
   shownVerdict,
   type Explained,
 } from "../render/explanation.js";
-import { interfaceWith, wayOf, type Places } from "../../doctor/way.js";
+import { entranceOf, wayOf, type Entrance, type Places } from "../../doctor/way.js";
 import { needActive, withDataPlane } from "../shell/with-data-plane.js";
 
 export interface ExplainOptions extends ApartOptions {
@@ -122,10 +122,14 @@ async function listActive(context: Context, expect: string | null): Promise<Exit
 }
 
 /** Returns the packet that is asked about. Throws NOT_FOUND for an interface that is not there. */
-function packetOf({ packet, interface: name }: Question, places: Places): Packet {
-  const interfaceIndex =
-    name === null ? interfaceWith(places, packet.local) : findInterface(name, places.names);
-  return { ...packet, interfaceIndex };
+function packetOf(question: Question, places: Places): Packet {
+  return { ...question.packet, interfaceIndex: entranceFor(question, places).interfaceIndex };
+}
+
+function entranceFor({ packet, interface: name }: Question, places: Places): Entrance {
+  return name === null
+    ? entranceOf(places, packet.local, packet.remote)
+    : { interfaceIndex: findInterface(name, places.names), by: "user" };
 }
 
 function answerOf(
@@ -179,7 +183,10 @@ async function ask(
     ? { overtaken: dataPlane.overtaken(), uncovered: dataPlane.uncoveredInterfaces() }
     : null;
   const surroundings = await context.reach.lookAround(dataPlane, places, [familyOf(packet.local)]);
-  const way = wayOf(packet, surroundings, question.isFromGiven);
+  const way = wayOf(packet, surroundings, {
+    source: question.isFromGiven ? "asked about" : "made up",
+    isLinkOnly: question.interface !== null,
+  });
   return {
     explanation,
     obstacles: findObstacles(packet, way, ingress),
@@ -193,7 +200,7 @@ async function ask(
     holderOf: await context.reach.holdersOf(named),
     nat: means.nat,
     interfaceName: places.names.get(packet.interfaceIndex) ?? null,
-    interfaceGiven: question.interface !== null,
+    entranceBy: entranceFor(question, places).by,
   };
 }
 

@@ -34,7 +34,7 @@ import {
 } from "../../daemon/ended.js";
 import type { MappingsJson, RatesJson } from "../../json/mappings.js";
 import { published } from "../../json/published.js";
-import type { Obstacle } from "../../doctor/obstacles.js";
+import type { Obstacle } from "../../doctor/obstacle.js";
 import { describeHolder, describeListener } from "../../words/listener.js";
 import { remedyForStranger, whyStranger } from "../../words/stranger.js";
 import { describeTarget } from "../render/mapping.js";

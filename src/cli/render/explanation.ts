@@ -14,7 +14,8 @@ import type { DestinationState } from "../../rules/listening.js";
 import { passedOver } from "../../rules/passed-over.js";
 import type { ExplainJson } from "../../json/explain.js";
 import type { Colours } from "../shell/context.js";
-import type { Obstacle } from "../../doctor/obstacles.js";
+import type { Obstacle } from "../../doctor/obstacle.js";
+import type { Entrance } from "../../doctor/way.js";
 import { formatEndpoint } from "../../model/endpoint.js";
 import { type AbsenceJson, presentJson } from "../../daemon/ended.js";
 import { describeAbsence } from "../../words/absence.js";
@@ -53,8 +54,8 @@ export interface Explained extends Matched {
   readonly holderOf: (listener: Listener) => Holder | undefined;
   /** The address families for which NAT is present. */
   readonly nat: readonly Family[];
-  /** True when the user named the interface; otherwise it is the one that has the local address. */
-  readonly interfaceGiven: boolean;
+  /** Why the interface is taken to be the one that the packet comes in on. */
+  readonly entranceBy: Entrance["by"];
 }
 
 /** The verdict as shown. `blocked` means that the packet never comes to a decision. */
@@ -245,9 +246,16 @@ export function explanationSteps(explained: Explained): string[] {
   return steps;
 }
 
-function arrival({ interfaceName, interfaceGiven }: Explained): string {
+const entranceReasons: Readonly<Record<Entrance["by"], string>> = {
+  address: " (which has the address; another: --interface)",
+  network: " (in whose network it is; another: --interface)",
+  client: " (by which clients come; another: --interface)",
+  user: "",
+};
+
+function arrival({ interfaceName, entranceBy }: Explained): string {
   if (interfaceName === null) return "";
-  return `, in on ${printable(interfaceName)}${interfaceGiven ? "" : " (which has the address; another: --interface)"}`;
+  return `, in on ${printable(interfaceName)}${entranceReasons[entranceBy]}`;
 }
 
 function dialled({ explanation: { packet } }: Explained): string {

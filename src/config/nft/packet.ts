@@ -12,9 +12,19 @@ import {
   type Rule,
 } from "./rules.js";
 import { addressNumber } from "./sets.js";
-import { HERE, TCP, UDP, meet, type Box } from "./space.js";
+import {
+  ELSEWHERE,
+  HERE,
+  OTHER_PROTOCOLS,
+  TCP,
+  UDP,
+  meet,
+  universe,
+  type Box,
+  type Region,
+} from "./space.js";
 import type { Packet } from "../../model/decision.js";
-import { familyOf } from "../../model/address.js";
+import { familyOf, type Address } from "../../model/address.js";
 
 export interface Arriving {
   readonly packet: Packet;
@@ -50,6 +60,13 @@ interface Left {
   readonly accepted: Presence;
 }
 
+/** What is followed through the chains. */
+interface Followed extends Pick<Arriving, "interfaceName" | "itself"> {
+  readonly point: Box;
+  /** True when conntrack leaves it alone from the start. */
+  readonly untracked: boolean;
+}
+
 type Hook = "output" | "prerouting" | "input";
 /** The priority of conntrack (NF_IP_PRI_CONNTRACK). Before it, no connection is known. */
 const CONNTRACK_PRIORITY = -200;
@@ -70,14 +87,15 @@ function either(a: Presence, b: Presence): Presence {
 class Walk {
   readonly findings: Finding[] = [];
   readonly #chains: ReadonlyMap<string, Chain>;
-  readonly #arriving: Arriving;
+  readonly #arriving: Followed;
   readonly #point: Box;
-  #untracked = false;
+  #untracked: boolean;
 
-  constructor(chains: ReadonlyMap<string, Chain>, arriving: Arriving) {
+  constructor(chains: ReadonlyMap<string, Chain>, arriving: Followed) {
     this.#chains = chains;
     this.#arriving = arriving;
-    this.#point = pointOf(arriving);
+    this.#point = arriving.point;
+    this.#untracked = arriving.untracked;
   }
 
   /** Returns where the packet is after all base chains of a hook. */
@@ -242,8 +260,13 @@ function matchesName(pattern: string, name: string): boolean {
   return /[*+]$/.test(pattern) ? name.startsWith(pattern.slice(0, -1)) : pattern === name;
 }
 
+const SOLICITED = 0xff02_0000_0000_0000_0000_0001_ff00_0000n;
+/** A made-up neighbour: routers ask from fe80::/10. */
+const ROUTER = 0xfe80_0000_0000_0000_0000_5eff_fe00_5301n;
+
+const one = (value: bigint): Region[number]["on"] => [[value, value]];
+
 function pointOf({ packet }: Arriving): Box {
-  const one = (value: bigint): readonly (readonly [bigint, bigint])[] => [[value, value]];
   return {
     family: familyOf(packet.local),
     protocols: packet.protocol === "tcp" ? TCP : UDP,
@@ -261,6 +284,33 @@ function pointOf({ packet }: Arriving): Box {
  * nothing when it reaches the sockets.
  */
 export function judgePacket(chains: readonly Chain[], arriving: Arriving): readonly Finding[] {
+  return follow(chains, { ...arriving, point: pointOf(arriving), untracked: false });
+}
+
+/**
+ * Returns what surely drops the question of a neighbour for the hardware address of an IPv6 address
+ * (RFC 4861), which it sends before all else; undefined when nothing surely does. Rules on ICMPv6
+ * are not followed, and make that unsure.
+ */
+export function judgeSolicitation(
+  chains: readonly Chain[],
+  asked: Address,
+  interfaceName: string,
+): Finding | undefined {
+  // It goes to ff02::1:ff00:0/104, with the last 24 bits of the address that is asked for.
+  const group = SOLICITED | (addressNumber(asked) & 0xff_ffffn);
+  const point = {
+    ...universe(6),
+    protocols: OTHER_PROTOCOLS,
+    places: ELSEWHERE,
+    on: one(group),
+    from: one(ROUTER),
+  };
+  const followed = { point, interfaceName, itself: false, untracked: true };
+  return follow(chains, followed).find(({ what, doubt }) => what === "drops" && doubt === null);
+}
+
+function follow(chains: readonly Chain[], arriving: Followed): readonly Finding[] {
   const walk = new Walk(new Map(chains.map((chain) => [chainKey(chain), chain])), arriving);
   const hooks: readonly Hook[] = arriving.itself
     ? ["output", "prerouting", "input"]

@@ -566,7 +566,11 @@ describe("explain", () => {
       generation: 1,
       cookie: null,
     };
-    world.around = { ...world.around, routeOf: () => ({ type: "none", interfaceIndex: null }) };
+    world.places = {
+      ...world.places,
+      own: [],
+      routeOf: () => ({ type: "none", interfaceIndex: null }),
+    };
     const ask = asking("tcp", "203.0.113.1:80");
     expect(await world.json("explain", ask)).toMatchObject({
       verdict: "blocked",

@@ -1,7 +1,9 @@
 // Goal: `doctor` shows each check with its remedy, and its status says whether ilm can work here.
 import { beforeEach, describe, expect, test } from "vitest";
 import { doctor } from "../../../../src/cli/commands/doctor.js";
+import type { Chain } from "../../../../src/config/nft/rules.js";
 import type { DoctorJson } from "../../../../src/json/doctor.js";
+import type { Prefix } from "../../../../src/model/address.js";
 import type { RuleSet } from "../../../../src/model/rules.js";
 import { ExitStatus, IlmError, type ErrorCode } from "../../../../src/errors.js";
 import { listener } from "../fixtures.js";
@@ -151,7 +153,7 @@ describe("FIONREAD", () => {
 
   test.each([
     ["right", "right, in a socket map too"],
-    ["untried", "not tried: lo is down"],
+    ["untried", "not tried: lo is down, or drops what is sent"],
     ["zero", "no daemon's socket is in one now"],
   ] as const)("%s is well as long as nobody is concerned", async (answer, found) => {
     world.fionread = answer;
@@ -191,9 +193,17 @@ describe("MPTCP", () => {
 });
 
 describe("the way to mappings", () => {
+  const toIpv6 = [{ address: address("fd5e:ed00::10"), port: "same" as const }];
+
   test("that ends before this host is in the way, with its remedy", async () => {
-    load({ mappings: [mapping("web"), mapping("mail", { ports: [{ first: 25, last: 25 }] })] });
-    world.around = { ...world.around, routeOf: () => ({ type: "none", interfaceIndex: null }) };
+    const on = ["203.0.113.1/32" as Prefix];
+    const mail = mapping("mail", { ports: [{ first: 25, last: 25 }], on });
+    load({ mappings: [mapping("web", { on }), mail] });
+    world.places = {
+      ...world.places,
+      own: [],
+      routeOf: () => ({ type: "none", interfaceIndex: null }),
+    };
     const text = await textOf("in the way");
     expect(text).toMatch(
       /^warning {2}in the way: of web, mail, such as tcp 203\.0\.113\.1:80: .*not an address of this host/,
@@ -204,7 +214,76 @@ describe("the way to mappings", () => {
   test("on which others may drop packets is reported, and no warning", async () => {
     load({ mappings: [mapping("web")] });
     world.around = { ...world.around, otherPrograms: ["theirs (link 7)"] };
-    expect(await textOf("may be in the way")).toMatch(/^ok .*of web.*theirs \(link 7\).*\n$/);
+    expect(await textOf("may be in the way")).toMatch(
+      /^ok .*of web.*theirs \(link 7\).*\n {9}.*bpftool link show/,
+    );
+  });
+
+  test.each([
+    ["asking", /tentative/, /accept_dad=0/],
+    ["taken", /dadfailed/, /ip addr del 2001:db8::1\/64 dev eth0 && ip addr add/],
+  ] as const)("ends at an IPv6 address that is not used: %s", async (duplicate, what, remedy) => {
+    const local = address("2001:db8::1");
+    const place = { interfaceIndex: 2, prefixLength: 64, ours: false, duplicate };
+    load({ mappings: [mapping("web", { to: toIpv6, on: [`${local}/128` as Prefix] })] });
+    world.places = {
+      ...world.places,
+      own: [{ address: local, ...place }],
+      routeOf: () => ({ type: "none", interfaceIndex: null }),
+    };
+    const text = await textOf("in the way");
+    expect([text, text]).toEqual([expect.stringMatching(what), expect.stringMatching(remedy)]);
+  });
+
+  test.each([
+    ["eth0", { up: false, carrier: false }, /^warning .* eth0 is down/, "ip link set eth0 up"],
+    ["eth0", { up: true, carrier: false }, /^warning .* eth0 has no carrier/, "ip link show eth0"],
+    ["tun0", { up: true, carrier: true }, /^ok .*no interface tun0 now/, "as soon as it comes"],
+  ] as const)(
+    "ends at an interface that a mapping names: %s %o",
+    async (name, link, what, remedy) => {
+      load({ mappings: [mapping("web", { interfaces: [name] }), mapping("all", dns)] });
+      world.places = { ...world.places, links: new Map([[2, { ...link, resolves: true }]]) };
+      const text = await textOf("in the way");
+      expect(text).toMatch(what);
+      expect(text).toMatch(/ of web, such as /);
+      expect(text).toContain(remedy);
+    },
+  );
+
+  test("has no room where netfilter follows connections, and the table is full", async () => {
+    const rule = (text: string): Chain["rules"][number] => ({
+      place: "inet filter input handle 4",
+      text,
+      remove: "",
+      branches: [{ conditions: [], action: { kind: "accept" } }],
+      also: null,
+      alters: null,
+      untracks: false,
+    });
+    const chain = (text: string): Chain => ({
+      family: "inet",
+      table: "filter",
+      name: "input",
+      base: { hook: "input", type: "filter", priority: 0, policy: "accept" },
+      rules: [rule(text)],
+    });
+    const seen = async (text: string, count: number, dropped: number): Promise<string> => {
+      load({ mappings: [mapping("web")] });
+      world.around = {
+        ...world.around,
+        conntrack: { count, limit: 1000, dropped },
+        firewall: { chains: [chain(text)], unfollowed: [], unread: null },
+      };
+      return await textOf("in the way");
+    };
+    const follows = "ct state new accept";
+    expect(await seen(follows, 1000, 7)).toMatch(/^warning .*no room for more.*7 packets/);
+    expect(await seen(follows, 1000, 7)).toContain("nf_conntrack_max=2000");
+    // Those without an answer are forgotten first.
+    expect(await seen(follows, 1000, 0)).toMatch(/^ok .*may be in the way/);
+    expect(await seen(follows, 999, 7)).not.toContain("no room");
+    expect(await seen("tcp dport 80 accept", 1000, 7)).not.toContain("no room");
   });
 
   test("is looked at for a hundred mappings, and the rest is counted", async () => {

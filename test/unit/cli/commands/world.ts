@@ -53,17 +53,30 @@ export class World {
   notGivenUp: readonly string[] = [];
   checks: HostCheck[] = [];
   fionread: FionreadAnswer = "right";
-  readonly places: Places = {
+  places: Places = {
     names: new Map([
       [1, "lo"],
       [2, "eth0"],
     ]),
-    own: [{ address: address("203.0.113.1"), interfaceIndex: 2, prefixLength: 24, ours: false }],
+    own: [
+      {
+        address: address("203.0.113.1"),
+        interfaceIndex: 2,
+        prefixLength: 24,
+        ours: false,
+        duplicate: "none",
+      },
+    ],
+    links: new Map([[2, { up: true, carrier: true, resolves: true }]]),
+    routeOf: () => ({ type: "local", interfaceIndex: 1 }),
+    routeBack: () => ({ type: "unicast", interfaceIndex: 2 }),
   };
   /** Nothing is in the way. */
   around: Omit<Surroundings, keyof Places> = {
-    routeOf: () => ({ type: "local", interfaceIndex: 1 }),
     firewall: { chains: [], unfollowed: [], unread: null },
+    conntrack: null,
+    setting: () => undefined,
+    proxied: [],
     xdp: new Set(),
     otherPrograms: [],
     detached: false,

@@ -90,7 +90,7 @@ function explained(
     holderOf: () => holder,
     nat: [],
     interfaceName: null,
-    interfaceGiven: false,
+    entranceBy: "address",
     ...changes,
   };
 }
