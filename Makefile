@@ -19,7 +19,8 @@ MACHINE := $(shell uname -m)
 MULTIARCH := $(MACHINE)-linux-gnu
 BPF_ARCH := $(patsubst aarch64,arm64,$(patsubst x86_64,x86,$(MACHINE)))
 # -mcpu=v3 is the most that Debian 12's clang 14 knows. -g makes BTF, which CO-RE and the generated layouts need.
-BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) -I bpf -I /usr/include/$(MULTIARCH)
+# Objects name their sources relative to the checkout, so that they are the same wherever that is.
+BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -ffile-prefix-map=$(CURDIR)=. -D__TARGET_ARCH_$(BPF_ARCH) -I bpf -I /usr/include/$(MULTIARCH)
 
 BPF_SOURCES := $(wildcard bpf/*.bpf.c)
 BPF_HEADERS := $(wildcard bpf/*.h) kmod/ilm_lookup.h

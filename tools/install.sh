@@ -10,6 +10,14 @@ set -eu
 cd "$(dirname "$0")/.."
 
 prefix=${PREFIX:-/usr/local}
+case $prefix in
+  /*) ;;
+  *)
+    echo "PREFIX=$prefix is no absolute path: the unit and the command name what is below it" >&2
+    exit 2
+    ;;
+esac
+while [ "$prefix" != "${prefix%/}" ]; do prefix=${prefix%/}; done
 destination=${DESTDIR:-}
 root=$destination$prefix
 library=$root/lib/ilm
@@ -70,7 +78,11 @@ install_all() {
   done
   if [ ! -e "$sample" ]; then put contrib/ilm.yaml "$sample"; fi
 
-  for document in README.md CHANGELOG.md ARCHITECTURE.md SECURITY.md docs/*.md; do put "$document" "$share/doc/ilm/$document"; done
+  for document in README.md CHANGELOG.md ARCHITECTURE.md SECURITY.md kmod/[!t]*; do put "$document" "$share/doc/ilm/$document"; done
+  put_folder docs "$share/doc/ilm/docs"
+  # Links to what only a checkout has are text.
+  find "$share/doc/ilm" -name '*.md' -exec \
+    sed -i 's,\[\([^]]*\)\](\(\.\./\)*\(CONTRIBUTING\.md\|test/[^)]*\|tools/[^)]*\)),\1,g' {} +
   put_folder examples "$share/doc/ilm/examples"
   put LICENSE "$share/doc/ilm/LICENSE"
   put_folder LICENSES "$share/doc/ilm/LICENSES"

@@ -2,8 +2,9 @@
  * `node dist/tools/release.js VERSION`: makes a release of the checkout, as docs/releasing.md says.
  * All that can fail comes before the tag; what fails leaves the checkout as it was.
  */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -24,12 +25,12 @@ const places: readonly (readonly [file: string, around: RegExp])[] = [
 /** Why there is no release: what is wrong, and what would be right. */
 export class Refusal extends Error {}
 
-export function release(version: string, folder = "."): void {
+export async function release(version: string, folder = "."): Promise<void> {
   const git = (...words: readonly string[]): string =>
     execFileSync("git", words, { cwd: folder, encoding: "utf8" }).trim();
-  const does = (command: string, ...words: readonly string[]): void => {
+  const does = async (command: string, ...words: readonly string[]): Promise<void> => {
     console.log(`release: ${[command, ...words].join(" ")}`);
-    execFileSync(command, words, { cwd: folder, stdio: ["ignore", "inherit", "inherit"] });
+    await doStep(folder, command, words);
   };
 
   const tag = `v${version}`;
@@ -42,19 +43,48 @@ export function release(version: string, folder = "."): void {
   const before = git("rev-parse", "HEAD");
   try {
     writeVersion(version, today(), folder);
-    does("make", "generate");
-    does(".ci/run");
-    does("git", "commit", "--all", "--message", `Release ${version}`);
-    does("make", "package");
+    await does("make", "generate");
+    await does(".ci/run");
+    await does("git", "commit", "--all", "--message", `Release ${version}`);
+    await does("make", "package");
     writeSums(version, join(folder, PACKAGES));
-    does("git", "tag", "--annotate", "--message", `Release ${version}`, tag);
+    await does("git", "tag", "--annotate", "--message", `Release ${version}`, tag);
   } catch (error) {
     git("reset", "--quiet", "--hard", before);
+    if (git("tag", "--list", tag) !== "") git("tag", "--delete", tag);
     throw new Refusal(`there is no release, and the checkout is as it was: ${String(error)}`);
   }
   console.log(`release: ${tag} is tagged, and ${PACKAGES} has its packages and SHA256SUMS.
 To publish it: git push origin main ${tag}, and the files in ${PACKAGES}.`);
 }
+
+/**
+ * Runs a step to its end. A signal that should end us ends the step, with all that it started, and
+ * makes it fail, so that what it changed is taken back.
+ */
+async function doStep(cwd: string, command: string, words: readonly string[]): Promise<void> {
+  const step = spawn(command, words, {
+    cwd,
+    stdio: ["ignore", "inherit", "inherit"],
+    detached: true,
+  });
+  const came: NodeJS.Signals[] = [];
+  const end = (signal: NodeJS.Signals): void => {
+    came.push(signal);
+    // Its process group: it is the first of one, as it is detached.
+    if (step.pid !== undefined && step.exitCode === null) process.kill(-step.pid, signal);
+  };
+  for (const signal of endings) process.on(signal, end);
+  try {
+    const [status, signal] = (await once(step, "close")) as [number | null, NodeJS.Signals | null];
+    if (came.length > 0) throw new Error(`${came.join(", ")} came during ${command}`);
+    if (status !== 0) throw new Error(`${command} ended with ${status ?? signal}`);
+  } finally {
+    for (const signal of endings) process.off(signal, end);
+  }
+}
+
+const endings = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 interface Checkout {
   readonly branch: string;
@@ -128,7 +158,7 @@ function writeSums(version: string, folder: string): void {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   try {
-    release(process.argv[2] ?? "");
+    await release(process.argv[2] ?? "");
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     console.error(`release: ${error.message}`);

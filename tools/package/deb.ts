@@ -19,7 +19,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { fetchKoffi, fetchNode, nodeVersion } from "./fetched.js";
-import { bundledPackages } from "./licences.js";
+import { copyright } from "./copyright.js";
 import { BYTECODE_FILE } from "../../src/start.js";
 import type { Machine } from "./machine.js";
 import type { Release } from "./release.js";
@@ -88,9 +88,18 @@ function document(root: string, release: Release, version: string): void {
   const folder = join(root, "usr/share/doc", NAME);
   rmSync(join(folder, "LICENSE"));
   rmSync(join(folder, "LICENSES"), { recursive: true });
-  writeFileSync(join(folder, "copyright"), copyright(release));
+  writeFileSync(
+    join(folder, "copyright"),
+    copyright(release, { node: NODE.slice(1), nodeVersion, notices: NOTICES }),
+  );
   const changes = readFileSync(join(folder, "CHANGELOG.md"));
   unlinkSync(join(folder, "CHANGELOG.md"));
+  const readme = join(folder, "README.md");
+  const text = readFileSync(readme, "utf8");
+  writeFileSync(
+    readme,
+    text.replaceAll("](CHANGELOG.md)", "](changelog.gz)").replaceAll("](LICENSE)", "](copyright)"),
+  );
   writeFileSync(join(folder, "changelog.gz"), gzip(changes));
   const entry = `${NAME} (${version}) unstable; urgency=medium
 
@@ -116,46 +125,6 @@ function document(root: string, release: Release, version: string): void {
 /** Without a time, which would make every build another. */
 function gzip(content: Buffer): Buffer {
   return gzipSync(content, { level: 9 });
-}
-
-function copyright(release: Release): string {
-  const gpl = "/usr/share/common-licenses/GPL-2";
-  const parts = [
-    "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/",
-    "Upstream-Name: bpf-inet-lookup-manager",
-    "",
-    `Files: *\nCopyright: ${release.year} the authors of bpf-inet-lookup-manager\nLicense: Expat`,
-    "",
-    `Files: usr/lib/${NAME}/dist/bpf/*\nCopyright: ${release.year} the authors of bpf-inet-lookup-manager\nLicense: GPL-2.0-only or BSD-2-Clause`,
-    "",
-    `License: Expat\n${indent(afterCopyright(readFileSync("LICENSE", "utf8")))}`,
-    "",
-    `License: GPL-2.0-only or BSD-2-Clause\n The programs for the kernel, as you choose: under version 2 of the GNU General Public\n License, which Debian has in ${gpl}, or under this one:\n .\n${indent(readFileSync("LICENSES/BSD-2-Clause.txt", "utf8").trim())}`,
-    "",
-    `Files: ${NODE.slice(1)}\nCopyright: Node.js contributors\nLicense: Node\n`,
-    `License: Node\n Node.js ${nodeVersion} is licensed as /${NOTICES} says, which also has the licences\n of all that it contains.\n`,
-    ...bundledPackages().map(
-      ({ name, version, source, license, text }) =>
-        `Comment: ${name} ${version} (${license}), ${source}, is inside; what it says:\n .\n${indent(text)}\n`,
-    ),
-  ];
-  return `${parts.join("\n").trim()}\n`;
-}
-
-function afterCopyright(text: string): string {
-  return text
-    .split("\n")
-    .filter((line) => !/^(MIT License|Copyright )/.test(line))
-    .join("\n")
-    .trim();
-}
-
-/** As continuation lines of a field. */
-function indent(text: string): string {
-  return text
-    .split("\n")
-    .map((line) => (line.trim() === "" ? " ." : ` ${line.trimEnd()}`))
-    .join("\n");
 }
 
 function control(root: string, version: string, { debian }: Machine): void {

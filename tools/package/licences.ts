@@ -10,7 +10,7 @@ interface Manifest {
 }
 
 /** Something of others that the packages contain. */
-interface Contained {
+export interface Contained {
   readonly name: string;
   readonly version: string;
   /** SPDX. */
@@ -27,23 +27,38 @@ function readManifest(folder: string): Manifest {
 /** Reads the licence of a package in that folder. Throws when it has none. */
 function containedIn(name: string, folder: string): Contained {
   const { version, license, homepage, repository } = readManifest(folder);
-  const file = readdirSync(folder).find((entry) => /^licen[cs]e(\.(txt|md))?$/i.test(entry));
-  if (file === undefined) throw new Error(`${name} has no file with its licence`);
   const source = typeof repository === "object" ? repository.url : (repository ?? homepage ?? "");
-  const text = readFileSync(join(folder, file), "utf8").trim();
-  return { name, version, license, text, source };
+  return containedAs({ name, version, license, source }, folder);
 }
 
-/** Returns the npm packages whose code is in the bundle, and koffi with its native code. */
+function containedAs(what: Omit<Contained, "text">, folder: string): Contained {
+  const file = readdirSync(folder).find((entry) => /^licen[cs]e(\.(txt|md))?$/i.test(entry));
+  if (file === undefined) throw new Error(`${what.name} has no file with its licence`);
+  return { ...what, text: readFileSync(join(folder, file), "utf8").trim() };
+}
+
+function contained(name: string, folder = join("node_modules", name)): Contained {
+  if (!existsSync(folder)) throw new Error(`${folder} is missing: run npm ci`);
+  return containedIn(name, folder);
+}
+
+/** Returns the npm packages whose code is in the bundle. */
 export function bundledPackages(): Contained[] {
   const { dependencies } = JSON.parse(readFileSync("package.json", "utf8")) as {
     readonly dependencies: Readonly<Record<string, string>>;
   };
-  return Object.keys(dependencies).map((name) => {
-    const folder = join("node_modules", name);
-    if (!existsSync(folder)) throw new Error(`${folder} is missing: run npm ci`);
-    return containedIn(name, folder);
+  return Object.keys(dependencies).map((name) => contained(name));
+}
+
+/** Returns what is compiled into koffi's native code: koffi, and headers with code in them. */
+export function nativePackages(): Contained[] {
+  const koffi = contained("koffi");
+  const headers = ["node-addon-api", "node-api-headers"].map((name) => {
+    const version = `as in koffi ${koffi.version}`;
+    const what = { name, version, license: "MIT", source: `https://github.com/nodejs/${name}` };
+    return containedAs(what, join("node_modules/koffi/vendor", name));
   });
+  return [koffi, ...headers];
 }
 
 /** Writes them one after another, for a package that has one file for all. */

@@ -23,6 +23,10 @@ import { machines } from "./machine.js";
 import type { Release } from "./release.js";
 import { LIBRARY, stage } from "./stage.js";
 
+/** What README.md leads to, with what that leads to. */
+const DOCUMENTS = "usr/share/doc/ilm";
+const documents = ["README.md", "CHANGELOG.md", "ARCHITECTURE.md", "SECURITY.md", "docs", "kmod"];
+
 interface Manifest {
   readonly dependencies: Readonly<Record<string, string>>;
   readonly [key: string]: unknown;
@@ -38,10 +42,12 @@ export function buildNpm(release: Release, output: string): string {
     rmSync(join(folder, "node_modules"), { recursive: true });
     // Another Node than the builder's cannot use it, and the installed one is any.
     rmSync(join(folder, "dist/src/bundle", BYTECODE_FILE));
-    for (const path of ["man", "completions", "contrib", "LICENSES"]) {
+    for (const path of ["man", "completions", "contrib", "LICENSES", "LICENSE"]) {
       cpSync(path, join(folder, path), { recursive: true });
     }
-    for (const path of ["README.md", "CHANGELOG.md", "LICENSE"]) cpSync(path, join(folder, path));
+    for (const path of documents) {
+      cpSync(join(staged, DOCUMENTS, path), join(folder, path), { recursive: true });
+    }
     writeFileSync(join(folder, "THIRD-PARTY-LICENSES"), licenceText(bundledPackages()));
     writeFileSync(join(folder, "package.json"), `${JSON.stringify(manifest(), null, 2)}\n`);
     for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
@@ -83,6 +89,7 @@ function manifest(): object {
       "examples",
       "LICENSES",
       "THIRD-PARTY-LICENSES",
+      ...documents,
     ],
     os: ["linux"],
     cpu: machines.map(({ node }) => node),

@@ -1,9 +1,9 @@
 // Goal: `make install` puts the program, its man pages and completions where they are looked for,
 // and `make uninstall` takes all of them away, but for the configuration.
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 let folder: string;
@@ -46,6 +46,29 @@ test("the program works from there", () => {
   expect(execFileSync(ilm, ["check", "tcp:80=127.0.1.10"], { encoding: "utf8" })).toBe(
     "OK: 0 services, 1 mapping\n",
   );
+});
+
+test("every link of the documents leads to a file that is there, too", () => {
+  const documents = installed().filter((path) => path.endsWith(".md"));
+  const dead = documents.flatMap((path) => {
+    const text = readFileSync(join(folder, path), "utf8").replace(/```.*?```/gs, "");
+    return [...text.matchAll(/\]\(([^)#\s:]+)(?:#[^)]*)?\)/g)]
+      .map(([, to = ""]) => join(dirname(path), to))
+      .filter((to) => !existsSync(join(folder, to)))
+      .map((to) => `${path}: ${to}`);
+  });
+  expect(documents.length).toBeGreaterThan(20);
+  expect(dead).toEqual([]);
+});
+
+test.each(["relative", "./usr", "~/ilm"])("the prefix %s is refused", (PREFIX) => {
+  const env = { ...process.env, PREFIX, DESTDIR: `${folder}/` };
+  const { status, stderr } = spawnSync(resolve("tools/install.sh"), ["install"], {
+    env,
+    encoding: "utf8",
+  });
+  expect(status).toBe(2);
+  expect(stderr).toContain("is no absolute path");
 });
 
 test("nothing is left after uninstall but the configuration", () => {

@@ -74,6 +74,13 @@ test.each([
   ["its tests fail", ".ci/run", "exit 1"],
   ["it cannot be packaged", "bin/make", '[ "$1" != package ]'],
   ["there is no package afterwards", "bin/make", "exit 0"],
+  ["it is ended during its tests", ".ci/run", "kill -TERM $PPID; exec sleep 600"],
+  ["it is interrupted during its tests", ".ci/run", "kill -INT $PPID; sleep 600; sleep 600"],
+  [
+    "it is ended and a step ends well all the same",
+    ".ci/run",
+    "kill -HUP $PPID; trap '' HUP; sleep 1",
+  ],
 ])("when %s the checkout is as it was", (_, program, does) => {
   write(program, `#!/bin/sh\n${does}\n`, 0o755);
   if (program === ".ci/run") git("commit", "--quiet", "--all", "--message", "fails");
