@@ -412,7 +412,7 @@ export class Reconciler {
     this.#restored.note([dataPlane.pinPath]);
     log.log(
       "warning",
-      `what was pinned below ${dataPlane.pinPath} is gone or hidden by a mount: it is rebuilt`,
+      `what was pinned below ${dataPlane.pinPath} is gone, incomplete or hidden by a mount: it is rebuilt`,
     );
     const before = dataPlane.active();
     try {

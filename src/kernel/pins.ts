@@ -119,6 +119,15 @@ export class Pins {
     return this.base.folder(folderName(kind, number));
   }
 
+  /** Reports whether the folder is there, with all these names in it. */
+  hasAll(kind: Numbered, number: number, wanted: readonly string[]): boolean {
+    const folder = this.folder(kind, number);
+    if (folder === undefined) return false;
+    const names = new Set(folder.names());
+    folder.close();
+    return wanted.every((name) => names.has(name));
+  }
+
   /** Creates an empty folder for what is being built. The caller closes it. */
   stage(kind: Numbered): Folder {
     this.base.remove(stagingName(kind));

@@ -515,6 +515,11 @@ describe("beside run", () => {
   }
 
   for (const { what, how } of [
+    {
+      what: "a single pin of any folder is removed",
+      how: `pins=$(find $PINS -mindepth 2 -maxdepth 2 -type f ! -name 'link_*' | sort)
+        rm "$(echo "$pins" | sed -n $((${chance.integer(0, 9999)} % $(echo "$pins" | wc -l) + 1))p)"`,
+    },
     { what: "the pins are removed", how: "rm -r $PINS" },
     {
       what: "another BPF file system is mounted over the pins",

@@ -88,6 +88,9 @@ const ofFile: readonly SharedMap[] = ["source", "text"];
 type DescriptiveMap = SharedMap | "head";
 const descriptiveMaps: readonly DescriptiveMap[] = ["head", ...sharedMaps];
 
+/** The names of what a generation pins in its folder. */
+export const generationPins: readonly string[] = descriptiveMaps;
+
 const noCounters: Counters = { existing: 0, selected: 0, missed: 0, errors: 0 };
 
 /** The contents of a generation that reuses nothing of an earlier one. */

@@ -49,6 +49,12 @@ export type TableName = (typeof tableMaps)[number];
 const bindNames = ["bind4", "bind6"] as const satisfies (keyof BindPrograms)[];
 const ingressNames = ["steer", "icmp", "count"] as const satisfies (keyof IngressPrograms)[];
 
+/** Returns the names of what a set pins in its folder. `steers` is the registry's. */
+export function programPins(steers: boolean): readonly string[] {
+  const called = [...bindNames, ...(steers ? ingressNames : [])];
+  return [LOOKUP_PROGRAM, ...called, ...tableMaps];
+}
+
 /** Returns the table's name in the object, where a variable's map is named after its section. */
 function objectName(name: TableName): string {
   return name === "sides" ? ".data.sides" : name;

@@ -165,6 +165,13 @@ const pinnedPrograms = [
 ] as const;
 type PinnedProgram = (typeof pinnedPrograms)[number];
 
+function pinOf(program: PinnedProgram): string {
+  return `program_${program}`;
+}
+
+/** The names of what a registry pins in its folder, besides the links (`missingHooks`). */
+export const registryPins: readonly string[] = [...registryMaps, ...pinnedPrograms.map(pinOf)];
+
 /**
  * What is attached to the root cgroup, in the order of attachment: whatever counts down comes
  * before whatever counts up.
@@ -370,7 +377,7 @@ export class Registry {
         maps.set(name, map);
       }
       for (const name of pinnedPrograms) {
-        const program = openProgram(folder, `program_${name}`);
+        const program = openProgram(folder, pinOf(name));
         if (program === undefined) return undefined;
         programs.set(name, program);
       }
@@ -425,7 +432,7 @@ export class Registry {
       const created = new Registry(number, steers, maps, programs);
       created.#writeMeta({ netnsCookie, abiVersion: ILM_ABI_VERSION, nextSerial: 1, steerUdp });
       for (const [name, map] of maps) map.pin(staging, name);
-      for (const [name, program] of programs) program.pin(staging, `program_${name}`);
+      for (const [name, program] of programs) program.pin(staging, pinOf(name));
       created.#attachHooks(hookNames, staging);
       pins.publish("registry", number);
       return created;

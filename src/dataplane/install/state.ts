@@ -5,17 +5,17 @@ import { type BpfLink, skLookupLinks, linkById } from "../../kernel/bpf/link.js"
 import { programName } from "../../kernel/bpf/program.js";
 import type { Folder } from "../../kernel/folder.js";
 import { netnsInode, netnsCookie } from "../../kernel/netns.js";
-import { Pins, pinPath, LOOKUP_LINK, folderName } from "../../kernel/pins.js";
+import { Pins, pinPath, LOOKUP_LINK } from "../../kernel/pins.js";
 import { printable } from "../../printable.js";
 import { version } from "../../version.js";
 import type { Description } from "../description.js";
 import { Earlier } from "../earlier.js";
 import { readHeader, describeHeader } from "../header.js";
 import { UnreadMaps } from "../unread.js";
-import { Generation } from "./generation.js";
+import { Generation, generationPins } from "./generation.js";
 import { ingressIsPossible } from "./interfaces.js";
-import { Programs } from "./programs.js";
-import { Registry } from "./registry.js";
+import { Programs, programPins } from "./programs.js";
+import { Registry, registryPins } from "./registry.js";
 import { otherSide } from "./sides.js";
 
 /** An active generation, with what it is built on. */
@@ -255,16 +255,14 @@ export class State {
     return this.withPins((pins) => {
       if (pins === undefined || !loaded.pinned) return false;
       const { generation, registry, beside } = loaded;
-      const folders = [
-        ...(beside === null ? [] : [["generation", beside.number] as const]),
-        ["generation", generation.number],
-        ["programs", generation.programs.number],
-        ["registry", registry.number],
-      ] as const;
-      const names = pins.base.names();
+      const { programs } = generation;
       return (
-        names.includes(LOOKUP_LINK) &&
-        folders.every(([kind, number]) => names.includes(folderName(kind, number)))
+        pins.base.has(LOOKUP_LINK) &&
+        pins.hasAll("registry", registry.number, registryPins) &&
+        pins.hasAll("programs", programs.number, programPins(registry.steers)) &&
+        [generation, ...(beside === null ? [] : [beside])].every(({ number }) =>
+          pins.hasAll("generation", number, generationPins),
+        )
       );
     });
   }
