@@ -25,6 +25,8 @@ export const errorCatalogue = {
   PENDING: ExitStatus.failed,
   /** What the user named (a mapping, a generation) does not exist. */
   NOT_FOUND: ExitStatus.failed,
+  /** The daemon sees another file than the command at a path that it is to follow, or none. */
+  UNSEEN: ExitStatus.failed,
   /** `demo` found something that is not as it expects. */
   FINDINGS: ExitStatus.failed,
   /** The command line is wrong. */

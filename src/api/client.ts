@@ -1,7 +1,8 @@
 /** Talks to the `ilm run` of a network namespace, if there is one. */
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { IlmError } from "../errors.js";
+import { IlmError, nodeErrno } from "../errors.js";
+import { withPatience } from "../patience.js";
 import {
   changeResult,
   daemonState,
@@ -19,6 +20,7 @@ import {
 import { errorFromBody } from "./error-body.js";
 import { openSocketPlace, socketPath } from "./socket-path.js";
 import type { AnsweredChange } from "./result.js";
+import { SEEN_HEADER, seenAt, seenWord } from "./seen.js";
 import { DecodeError, type Decode } from "./decode.js";
 import type { Service } from "../model/mapping.js";
 
@@ -50,11 +52,13 @@ export async function requestChange(
   options: ClientOptions = {},
 ): Promise<AnsweredChange | null> {
   const { path, body } = encodeChange(change);
+  const sources = "sources" in change ? change.sources : [];
   return exchange(
     {
       method: "POST",
       path,
       body,
+      headers: sources.length === 0 ? {} : { [SEEN_HEADER]: await seenHeader(sources) },
       timeoutMs: options.timeoutMs ?? CHANGE_TIMEOUT_MS,
       netnsInode,
     },
@@ -62,6 +66,27 @@ export async function requestChange(
     changeResult,
   );
 }
+
+/** How long to wait for a file system. The daemon then decides by what it sees itself. */
+const LOOK_MS = 5_000;
+
+/** How many paths the header names: its size is limited. */
+const NAMED_MAX = 100;
+
+async function seenHeader(paths: readonly string[]): Promise<string> {
+  const words = paths.slice(0, NAMED_MAX).map(async (path) => {
+    try {
+      return seenWord(await withPatience(LOOK_MS, () => seenAt(path), late));
+    } catch (error) {
+      if (error === tooLate || nodeErrno(error) !== undefined) return seenWord(undefined);
+      throw error;
+    }
+  });
+  return (await Promise.all(words)).join(" ");
+}
+
+const tooLate = new Error("the file system did not answer");
+const late = (): Error => tooLate;
 
 /**
  * Asks for the daemon's status. Returns null when no daemon listens. Throws DAEMON as
@@ -145,6 +170,7 @@ interface Request {
   readonly method: "GET" | "POST";
   readonly path: string;
   readonly body: string | null;
+  readonly headers?: Readonly<Record<string, string>>;
   readonly timeoutMs: number;
   readonly netnsInode: number;
 }
@@ -220,6 +246,7 @@ async function sendOnce(
           request.body === null
             ? {}
             : {
+                ...request.headers,
                 "content-type": "application/json",
                 "content-length": Buffer.byteLength(request.body),
               },

@@ -40,6 +40,7 @@ import {
 import type { Service } from "../model/mapping.js";
 import { errorBody } from "../api/error-body.js";
 import type { AnsweredChange } from "../api/result.js";
+import { SEEN_HEADER } from "../api/seen.js";
 import { Connections } from "./connections.js";
 import { DecodeError } from "../api/decode.js";
 import { PAGE_TYPE } from "./metrics.js";
@@ -48,6 +49,7 @@ import { openSocketPlace, type SocketPlace } from "../api/socket-path.js";
 import type { EventStreams } from "./event-stream.js";
 import type { Logger } from "./log.js";
 import { AccessLog } from "./access-log.js";
+import { refuseUnseen } from "./unseen.js";
 import { Busy, Workload } from "./workload.js";
 import { areSameSources, listSources } from "../model/sources.js";
 
@@ -314,12 +316,19 @@ async function makeChange(
   try {
     const change = decode(parseJson(await readBody(request, { path, limit, share })), "");
     permit(path, change);
+    if ("sources" in change) await refuseUnseen(change.sources, seenBy(request));
     connections.work(request.socket);
     share.queue();
     return await handlers.change(change, peer);
   } finally {
     share.end();
   }
+}
+
+/** Returns what the client says that it sees; nothing from other programs than ilm. */
+function seenBy({ headers }: IncomingMessage): string {
+  const said = headers[SEEN_HEADER];
+  return typeof said === "string" ? said : "";
 }
 
 function refuse(request: IncomingMessage, response: ServerResponse, error: unknown): void {

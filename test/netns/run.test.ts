@@ -1,5 +1,5 @@
 /** `ilm run`: takes over what is there, follows its file, and is not put out by a bad one. */
-import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { formatMoment } from "../../src/model/moment.js";
@@ -438,6 +438,40 @@ describe("start and end", () => {
     expect(await client.who("tcp", address, 7001)).toBe("app");
     expect(await client.dial("tcp", address, 7000)).toEqual(refused);
     expect(run.process.running).toBe(true);
+  });
+
+  test("apply of a file that run does not see, that is another one there, or that it may not read, changes nothing; nor with --confirm", async () => {
+    const { server, client } = network;
+    const followed = server.file(rulesFor(7000), "followed.yaml");
+    const own = join(server.folder, "own");
+    mkdirSync(own);
+    const file = server.file(rulesFor(7001), "own/rules.yaml");
+    const script = `mount -t tmpfs tmpfs ${own} && exec "$@"`;
+    const inside = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"];
+    const command = [...inside, ...server.ilmCommand(["run", "-f", followed])];
+    const run = server.adopt(new Background(command));
+    await run.waitForOutput(/ready:/);
+    const refusedWith = async (message: string, ...args: readonly string[]): Promise<void> => {
+      const { status, stderr } = await server.ilm(["apply", ...args]);
+      expect(stderr).toContain(message);
+      expect(status).toBe(1);
+      expect((await server.status()).daemon?.followed).toEqual([followed]);
+      expect(await client.who("tcp", address, 7000)).toBe("app");
+      expect(await client.dial("tcp", address, 7001)).toEqual(refused);
+    };
+    await refusedWith(`sees no ${file}`, "-f", file);
+    await refusedWith(`sees no ${file}`, "-f", file, "--confirm", "60s");
+    const folder = `/proc/${run.pid}/root${own}`;
+    writeFileSync(`${folder}/rules.yaml`, rulesFor(7001));
+    await refusedWith(`sees another file at ${file}`, "-f", file);
+    await refusedWith(`sees another file at ${own}`, "-f", own);
+    const secret = server.file(rulesFor(7001), "secret.yaml");
+    chmodSync(secret, 0o600);
+    chownSync(secret, 65_534, 65_534);
+    await refusedWith(`may not read ${secret}`, "-f", secret);
+    await server.must([...server.ilmCommand(["apply", "-f", "-"])], { input: rulesFor(7001) });
+    expect(await client.who("tcp", address, 7001)).toBe("app");
+    await run.stop("SIGTERM");
   });
 });
 

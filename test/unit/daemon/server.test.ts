@@ -7,6 +7,7 @@ import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { setImmediate as immediate } from "node:timers/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import * as fc from "fast-check";
 import type { Service } from "../../../src/model/mapping.js";
 import { noGroups } from "../../../src/api/rights.js";
@@ -190,15 +191,16 @@ function ask(method: string, url: string, body = ""): Promise<{ status: number; 
 describe("a running daemon", () => {
   test("takes a change and answers what it did", async () => {
     await serve();
+    const followed = fileURLToPath(import.meta.url);
     const change: ApiChange = {
       kind: "apply",
-      sources: ["/rules.yaml"],
+      sources: [followed],
       given: [],
       file: inMemory(ruleSet(mapping("web"))),
     };
     expect(await requestChange(1, change, { socketPath: path })).toEqual(result);
     const [made] = changes;
-    expect(made).toMatchObject({ kind: "apply", sources: ["/rules.yaml"], given: [] });
+    expect(made).toMatchObject({ kind: "apply", sources: [followed], given: [] });
     const file = made?.kind === "apply" ? made.file.read() : ruleSet();
     expect([...file.mappings]).toEqual([mapping("web")]);
   });
