@@ -63,23 +63,32 @@ To publish it: git push origin main ${tag}, and the files in ${PACKAGES}.`);
  * makes it fail, so that what it changed is taken back.
  */
 async function doStep(cwd: string, command: string, words: readonly string[]): Promise<void> {
-  const step = spawn(command, words, {
-    cwd,
-    stdio: ["ignore", "inherit", "inherit"],
-    detached: true,
-  });
   const came: NodeJS.Signals[] = [];
+  let running: number | undefined;
+  let again: NodeJS.Timeout | undefined;
   const end = (signal: NodeJS.Signals): void => {
     came.push(signal);
-    // Its process group: it is the first of one, as it is detached.
-    if (step.pid !== undefined && step.exitCode === null) process.kill(-step.pid, signal);
+    if (running === undefined) return;
+    const group = -running;
+    // Its process group: it is the first of one, as it is detached. A shell that is about to start
+    // a command ends only after that.
+    process.kill(group, signal);
+    again ??= setInterval(() => process.kill(group, "SIGTERM"), 1000);
   };
   for (const signal of endings) process.on(signal, end);
   try {
-    const [status, signal] = (await once(step, "close")) as [number | null, NodeJS.Signals | null];
+    const step = spawn(command, words, {
+      cwd,
+      stdio: ["ignore", "inherit", "inherit"],
+      detached: true,
+    });
+    running = step.pid;
+    const [status, signal] = (await once(step, "exit")) as [number | null, NodeJS.Signals | null];
+    running = undefined;
     if (came.length > 0) throw new Error(`${came.join(", ")} came during ${command}`);
     if (status !== 0) throw new Error(`${command} ended with ${status ?? signal}`);
   } finally {
+    clearInterval(again);
     for (const signal of endings) process.off(signal, end);
   }
 }
