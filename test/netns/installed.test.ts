@@ -103,6 +103,8 @@ describe.each(suites)("on %s", (suite) => {
     await host.must(["dpkg", "--install", carry(host, built.deb)]);
     expect(await host.must(["systemctl", "is-active", "ilm"])).toBe("active\n");
     expect(await host.must(["systemctl", "is-enabled", "ilm"])).toBe("enabled\n");
+    // Daemons wait for it by way of this, which nothing else starts here.
+    expect(await host.must(["systemctl", "is-active", "network.target"])).toBe("active\n");
     expect(await host.must(["ilm", "status"])).toMatch(
       /source: +\/etc\/ilm\/ilm.yaml\nmappings: +0,/,
     );
