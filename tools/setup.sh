@@ -102,7 +102,7 @@ python3                                python3
 systemd-socket-activate                systemd
 /usr/lib/systemd/systemd-socket-proxyd|/lib/systemd/systemd-socket-proxyd systemd
 '
-needs_of_kernels="$needs_of_run"'
+needs_of_kernels="$needs_of_run$needs_of_package"'
 debootstrap                            debootstrap
 cpio                                   cpio
 busybox                                busybox-static

@@ -70,10 +70,10 @@ export function carry(host: BootedHost, path: string, name = "ilm.deb"): string 
 }
 
 /** Lists every file of the host but what changes by itself. */
-export async function filesOf(host: BootedHost): Promise<string[]> {
+export async function filesOf(host: Pick<BootedHost, "must">): Promise<string[]> {
   const own = ["/proc", "/sys", "/dev", "/run", "/tmp", "/root", "/var/log", "/var/cache"];
   const pruned = own.flatMap((path) => ["-path", path, "-prune", "-o"]);
   const listed = await host.must(["find", "/", ...pruned, "-print"]);
-  // The lists of what is installed are dpkg's.
-  return listed.split("\n").filter((path) => !/^\/var\/lib\/(dpkg|systemd)\//.test(path));
+  // The lists of what is installed are dpkg's and apt's.
+  return listed.split("\n").filter((path) => !/^\/var\/lib\/(apt|dpkg|systemd)\//.test(path));
 }

@@ -48,16 +48,24 @@ has_package() {
   suite_apt "$1" apt-cache show "$2" >/dev/null 2>&1
 }
 
-# Unpacks packages of a suite into a folder; maintainer scripts are not run.
+# download SUITE[:ARCHITECTURE] FOLDER PACKAGE...
+download() {
+  local suite=$1 folder=$2
+  shift 2
+  (cd "$folder" && suite_apt "$suite" apt-get -qq download "$@" </dev/null)
+}
+
+# Unpacks packages of a suite into a folder; maintainer scripts are not run. Those that know no merged /usr write through the
+# folder's links, as dpkg does where it installs.
 unpack() {
   local suite=$1 target=$2 downloads
   shift 2
   downloads=$(mktemp -d "$cache/download.XXXXXX")
-  if ! (cd "$downloads" && suite_apt "$suite" apt-get -qq download "$@" </dev/null); then
+  if ! download "$suite" "$downloads" "$@"; then
     rm -rf "$downloads"
     return 1
   fi
   mkdir -p "$target"
-  for package in "$downloads"/*.deb; do dpkg -x "$package" "$target"; done
+  for package in "$downloads"/*.deb; do dpkg --fsys-tarfile "$package" | tar -x -C "$target" --keep-directory-symlink; done
   rm -rf "$downloads"
 }
