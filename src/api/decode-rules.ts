@@ -272,5 +272,6 @@ export const ruleSet: Decode<RuleSet> = record<RuleSet>({
     wildcard,
     ula: prefix,
     anyip: list(prefix, 1),
+    floating: list(prefix, 1),
   },
 });

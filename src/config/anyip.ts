@@ -52,10 +52,3 @@ function reasonOf(prefix: Prefix, address: Address): string | undefined {
   );
   return found?.[1];
 }
-
-/** Returns them in the same order for the same prefixes, each once. */
-export function settledAnyip(written: Prefix | readonly Prefix[]): readonly Prefix[] {
-  return [...new Set(typeof written === "string" ? [written] : written)].toSorted((one, other) =>
-    one < other ? -1 : 1,
-  );
-}

@@ -40,6 +40,7 @@ export const settingNames = Object.keys({
   wildcard: true,
   ula: true,
   anyip: true,
+  floating: true,
 } satisfies Record<keyof Settings, true>) as (keyof Settings)[];
 
 export function validOf(document: Configuration): Valid {

@@ -70,6 +70,7 @@ const forms: Readonly<Record<string, string>> = {
   strangers: "write refuse, report or allow",
   ula: 'write a /48 of fd00::/8, such as "fd5e:ed00:1::/48"',
   anyip: "write prefixes that are routed to this host, such as [203.0.113.0/24]",
+  floating: "write addresses that move between hosts, such as [203.0.113.77]",
   default: "write allow, report or deny",
   units: "write units with their policies, such as { nginx.service: allow }",
   users: "write users with their policies, such as { www-data: deny }",
@@ -242,6 +243,11 @@ const otherKeys: readonly (readonly [kind: Kind, key: RegExp, hint: string])[] =
     "document",
     /^(?:any_?ips?|local_?routes?|routes?|routed|prefixes|networks?|subnets?)$/i,
     "write anyip, with the prefixes that are routed to this host",
+  ],
+  [
+    "document",
+    /^(?:vips?|vrrp|virtual(?:_?ip(?:_?address(?:es)?)?s?)?|float(?:ing_?ips?)?|failover(?:_?ips?)?|shared)$/i,
+    "write floating, with the addresses that move between hosts",
   ],
   ["document", /^(?:daemons?|servers?|backends?|upstreams?)$/, "write services"],
 ];

@@ -24,7 +24,9 @@ import { parseDestination } from "./destination.js";
 import { validOf, type Valid } from "./document.js";
 import { parseDescription } from "./given-name.js";
 import { parseInterface } from "./interface.js";
-import { parseAnyip, settledAnyip } from "./anyip.js";
+import { parseAnyip } from "./anyip.js";
+import { parseFloating } from "./floating.js";
+import { settledPrefixes } from "./prefixes.js";
 import { parseOwnAddress, parseUla } from "./own-address.js";
 import {
   ownerOf,
@@ -109,11 +111,12 @@ function textBy<Value>(
   };
 }
 
-const readPrefixes = oneOrList(textBy(parseAnyip));
-
-function readAnyip(raw: unknown): readonly Prefix[] | null {
-  const written = readPrefixes(raw);
-  return written && settledAnyip(written);
+function prefixesBy(parse: typeof parseAnyip): Reader<readonly Prefix[]> {
+  const read = oneOrList(textBy(parse));
+  return (raw) => {
+    const written = read(raw);
+    return written && settledPrefixes(written);
+  };
 }
 
 const readDescription = textBy(parseDescription);
@@ -303,7 +306,8 @@ const readDocument = entryOf<Configuration>(
     strangers: oneOf(...strangerPolicies),
     wildcard: readPolicies,
     ula: textBy(parseUla),
-    anyip: readAnyip,
+    anyip: prefixesBy(parseAnyip),
+    floating: prefixesBy(parseFloating),
     services: readServices,
     mappings: readMappings,
   },

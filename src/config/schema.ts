@@ -22,7 +22,9 @@ import {
 import { MAX_PORT } from "../model/ports.js";
 import { parseDestination } from "./destination.js";
 import { parseInterface } from "./interface.js";
-import { parseAnyip, settledAnyip } from "./anyip.js";
+import { parseAnyip } from "./anyip.js";
+import { parseFloating } from "./floating.js";
+import { settledPrefixes } from "./prefixes.js";
 import { parseOwnAddress, parseUla } from "./own-address.js";
 import { ownerOf, parseAccount, parseUnit, policiesOf, type AccountKind } from "./owner.js";
 import { parseDescription, parseName, parseServiceName } from "./given-name.js";
@@ -148,6 +150,12 @@ const anyip = text(parseAnyip, {
   description: "A prefix that is routed to this host",
   pattern: "^[0-9a-fA-F:.]+(/[0-9]{1,3})?$",
   examples: ["203.0.113.0/24", "2001:db8:5::/48"],
+});
+
+const floating = text(parseFloating, {
+  description: "An address that this host has at times, or a prefix of such",
+  pattern: "^[0-9a-fA-F:.]+(/[0-9]{1,3})?$",
+  examples: ["203.0.113.77", "2001:db8::77"],
 });
 
 const portText = text(
@@ -394,9 +402,13 @@ export const configuration = z
         "What happens to sockets that bind to 0.0.0.0 or ::: nothing (allow), they are reported (report, the default), or refused (deny); for all, or by who binds",
     }),
     ula: ula.optional(),
-    anyip: oneOrMore(anyip).transform(settledAnyip).optional().meta({
+    anyip: oneOrMore(anyip).transform(settledPrefixes).optional().meta({
       description:
         "Prefixes all of whose addresses are this host's (AnyIP): ilm adds a local route for each, and removes it when it is gone from here",
+    }),
+    floating: oneOrMore(floating).transform(settledPrefixes).optional().meta({
+      description:
+        "Addresses that this host has at times, as others have them (VRRP): that they are not here is no fault",
     }),
     services: z.record(serviceName, serviceEntry).optional().meta({
       description: "Daemons, each with addresses that are its own and are never mapped away",

@@ -213,7 +213,7 @@ async function understandAll(
   const given = await readArguments(texts, ruleSet);
   refuseSameName(ruleSet.mappings, given);
   const file = { ...ruleSet, mappings: toColumns(joinMappings(ruleSet.mappings, given)) };
-  const host = apart ? notLookedAt : await warnOfHost(file.mappings, file.services);
+  const host = apart ? notLookedAt : await warnOfHost(file.mappings, file);
   const { tryCompile } = await import("../compile/compile.js");
   beginStep("compiling");
   const { compiled, problems } = tryCompile({ ...emptyRules, sources, file });

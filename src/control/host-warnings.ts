@@ -10,6 +10,7 @@ import { ephemeralPorts, loopbackTakesIpv6 } from "../kernel/procfs.js";
 import { type Address, familyOf } from "../model/address.js";
 import type { Service } from "../model/mapping.js";
 import type { Mappings } from "../model/mappings.js";
+import type { FileHead } from "../model/rules.js";
 
 export interface HostWarnings {
   readonly warnings: readonly Problem[];
@@ -37,14 +38,14 @@ function warnOfIpv6(services: readonly Service[]): Problem[] {
 /** Finds the warnings about this host. Needs no privileges. */
 export async function warnOfHost(
   mappings: Mappings,
-  services: readonly Service[],
+  head: Pick<FileHead, "services" | "floating">,
 ): Promise<HostWarnings> {
   const host = ephemeralPorts();
-  const elsewhere = destinationsToFind(mappings, services);
+  const elsewhere = destinationsToFind(mappings, head);
   const destinations = elsewhere.map(({ address }) => address);
   const absent = await findAbsent(destinations);
   const warnings = [
-    ...(loopbackTakesIpv6() ? [] : warnOfIpv6(services)),
+    ...(loopbackTakesIpv6() ? [] : warnOfIpv6(head.services)),
     ...warnOfReserved(mappings),
     ...warnOfElsewhere(elsewhere.filter(({ address }) => absent.has(address))),
     ...(host === undefined ? [] : warnOfEphemeralPorts(mappings, host)),

@@ -75,7 +75,7 @@ export async function reviseFrom(
     all.push({ digest: file.digest, blocks: packBlocks(gaps.blocks) });
   }
   const added = addedBy(pieces);
-  const host = await warnOfHost(added, before.services);
+  const host = await warnOfHost(added, before);
   const destinations = [...new Set([...known.destinations, ...host.destinations])];
   const absent = await findAbsent(destinations);
   if (host.warnings.length > 0 || absent.size > 0) return null;

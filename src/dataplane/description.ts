@@ -323,6 +323,7 @@ export function unpackDescription(headBytes: Uint8Array, source: () => Uint8Arra
     wildcard,
     ula,
     anyip,
+    floating,
     overlaid = null,
     // What an earlier version selected goes on being selected.
     strangerPolicy = "report",
@@ -334,7 +335,15 @@ export function unpackDescription(headBytes: Uint8Array, source: () => Uint8Arra
   } = unpack(first) as Head;
   const count =
     fileMappings ?? (overlaid === null ? head.layers?.mappings : countRuns(overlaid.runs));
-  const settings = settingsOf({ engine: wantedEngine, mptcp, strangers, wildcard, ula, anyip });
+  const settings = settingsOf({
+    engine: wantedEngine,
+    mptcp,
+    strangers,
+    wildcard,
+    ula,
+    anyip,
+    floating,
+  });
   const file = unreadFile({ ...settings, services }, count, source);
   return { ...head, overlaid, strangerPolicy, rules: { sources, file, runtime, drained } };
 }

@@ -13,7 +13,7 @@ export async function absentDestinations(
   present: ReadonlySet<Address>,
 ): Promise<ReadonlySet<Address>> {
   if (rules === null) return new Set();
-  const wanted = destinationsToFind(allMappings(rules), rules.file.services);
+  const wanted = destinationsToFind(allMappings(rules), rules.file);
   return findAbsent(
     wanted.map(({ address }) => address),
     present,

@@ -85,7 +85,8 @@ export function routeObstacle(packet: Packet, way: Way): Obstacle[] {
         },
       ];
     default:
-      return [at === null ? notHere(local, describeRoute(route.type, routedTo)) : unused(at)];
+      if (at !== null) return [unused(at)];
+      return [way.isFloating ? away(local) : notHere(local, describeRoute(route.type, routedTo))];
   }
 
   /** Of an address that an interface has, and that is not the host's all the same. */
@@ -126,6 +127,15 @@ export function routeObstacle(packet: Packet, way: Way): Obstacle[] {
 
 function remedyForSource(source: Address, interfaceName: string): string {
   return `Is there a route back to ${source} by ${interfaceName}? (\`ip route get ${source}\`.) With several uplinks: sysctl -w net.ipv4.conf.${inSysctl(interfaceName)}.rp_filter=2. `;
+}
+
+function away(local: Address): Obstacle {
+  return {
+    kind: "away",
+    sure: false,
+    message: `${local} is not here now, which it is at times (floating)`,
+    remedy: "The mapping works as soon as it comes.",
+  };
 }
 
 function notHere(local: Address, becomes: string): Obstacle {

@@ -13,6 +13,7 @@ export interface Obstacle {
     | "source"
     | "back"
     | "address"
+    | "away"
     | "link"
     | "neighbour"
     | "firewall"
@@ -56,6 +57,8 @@ export interface Way {
     readonly duplicate: HostAddress["duplicate"];
     readonly prefixLength: number;
   } | null;
+  /** True when the configuration says that the host has the address at times. */
+  readonly isFloating: boolean;
   /** The interface that the packet comes in on; null for lo, or when it is unknown. */
   readonly link: Link | null;
   /** True when packets come in on that interface only, as a user said. */

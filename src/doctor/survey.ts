@@ -49,6 +49,7 @@ export function surveyMappings(rules: Rules, surroundings: Surroundings): Survey
       const way = wayOf(packet, surroundings, {
         source: from === undefined ? "made up" : "among others",
         isLinkOnly: entrances !== null,
+        floating: rules.file.floating,
       });
       const obstacles =
         interfaces === undefined || entrances?.length !== 0

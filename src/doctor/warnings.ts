@@ -368,7 +368,7 @@ function destinationsElsewhere(
 ) {
   if (absent.size === 0) return [];
   const bound = new Set(listeners.map(({ address }) => address));
-  return destinationsToFind(allMappings(rules), rules.file.services)
+  return destinationsToFind(allMappings(rules), rules.file)
     .filter(({ address }) => absent.has(address) && !bound.has(address))
     .map((one) => ({
       kind: "destination-elsewhere" as const,

@@ -20,6 +20,7 @@ import {
   type Prefix,
 } from "../model/address.js";
 import type { Packet } from "../model/decision.js";
+import { isFloating } from "../model/rules.js";
 import { askFirewall } from "./firewall.js";
 import type { Firewall, Resolution, Way } from "./obstacle.js";
 
@@ -165,6 +166,8 @@ export interface Said {
   readonly source: SourceKind;
   /** True when packets come in on its interface only. */
   readonly isLinkOnly: boolean;
+  /** The addresses that the host has at times. */
+  readonly floating: readonly Prefix[] | undefined;
 }
 
 /** Works out the way of a packet. */
@@ -194,6 +197,7 @@ export function wayOf(packet: Packet, surroundings: Surroundings, said: Said): W
     isSourceOne: said.source !== "among others",
     back: source === null || route.type !== "local" ? null : surroundings.routeBack(local, source),
     at: placeOf(surroundings, local),
+    isFloating: isFloating(said.floating ?? [], local),
     link: itself ? null : (surroundings.links.get(interfaceIndex) ?? null),
     isLinkOnly: said.isLinkOnly,
     isThere: surroundings.own.some(

@@ -138,6 +138,7 @@ export const obstacle = object(
       oneOf(
         "link",
         "address",
+        "away",
         "route",
         "source",
         "back",
@@ -150,7 +151,7 @@ export const obstacle = object(
         "detached",
         "off",
       ),
-      "What is in the way. `link`: nothing comes in on that interface. `address`: the host has it and does not use it. `source`: what comes from there is refused. `back`: answers do not leave. `neighbour`: neighbours do not find the address. `interface`: it is without the programs of ilm.",
+      "What is in the way. `link`: nothing comes in on that interface. `address`: the host has it and does not use it. `away`: it is not here now, and is at times (`floating`). `source`: what comes from there is refused. `back`: answers do not leave. `neighbour`: neighbours do not find the address. `interface`: it is without the programs of ilm.",
     ),
     sure: field(
       boolean,

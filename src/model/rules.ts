@@ -1,5 +1,5 @@
 /** Rule sets: what a configuration says, and what is active. */
-import type { Prefix } from "./address.js";
+import { prefixContains, type Address, type Prefix } from "./address.js";
 import type { Drained } from "./drained.js";
 import type {
   Engine,
@@ -31,6 +31,8 @@ export interface Settings {
   readonly ula?: Prefix;
   /** Prefixes all of whose addresses are the host's, sorted. Absent means none. */
   readonly anyip?: readonly Prefix[];
+  /** Addresses that the host has at times, as prefixes, sorted. Absent means none. */
+  readonly floating?: readonly Prefix[];
 }
 
 /**
@@ -44,6 +46,7 @@ export function settingsOf({
   wildcard,
   ula,
   anyip,
+  floating,
 }: { readonly [Name in keyof Settings]?: Settings[Name] | undefined }): Settings {
   return {
     engine,
@@ -52,7 +55,13 @@ export function settingsOf({
     ...(wildcard !== undefined && { wildcard }),
     ...(ula !== undefined && { ula }),
     ...(anyip !== undefined && { anyip }),
+    ...(floating !== undefined && { floating }),
   };
+}
+
+/** Reports whether the address is the host's at times. */
+export function isFloating(floating: readonly Prefix[], address: Address): boolean {
+  return floating.some((prefix) => prefixContains(prefix, address));
 }
 
 /** What a configuration says besides its mappings. */

@@ -135,7 +135,8 @@ const DEFAULT = "default";
 function textsOf(rules: Settings): Record<keyof Settings, string> {
   const { engine = "auto", mptcp = "on", strangers = DEFAULT, wildcard, ula = DEFAULT } = rules;
   const anyip = (rules.anyip ?? ["none"]).join(", ");
-  return { engine, mptcp, strangers, wildcard: formatPolicies(wildcard), ula, anyip };
+  const floating = (rules.floating ?? ["none"]).join(", ");
+  return { engine, mptcp, strangers, wildcard: formatPolicies(wildcard), ula, anyip, floating };
 }
 
 /** Formats policies as `report, nginx.service allow, www-data deny`. */

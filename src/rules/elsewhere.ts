@@ -7,7 +7,7 @@
 import type { Problem } from "../errors.js";
 import {
   familyOf,
-  isLoopback4,
+  isLoopback,
   isOwnable,
   isReserved,
   parseAddress,
@@ -16,7 +16,8 @@ import {
   type Address,
   type Prefix,
 } from "../model/address.js";
-import type { Destination, Mapping, Service } from "../model/mapping.js";
+import type { Destination, Mapping } from "../model/mapping.js";
+import { isFloating, type FileHead } from "../model/rules.js";
 import { type Mappings, toLazy } from "../model/mappings.js";
 
 export interface Elsewhere {
@@ -26,13 +27,16 @@ export interface Elsewhere {
 }
 
 /**
- * Returns the destinations by address, except 127.0.0.0/8, ::1, and the addresses of services,
- * which ilm itself puts on `lo`.
+ * Returns the destinations by address, except 127.0.0.0/8, ::1, the addresses of services, which
+ * ilm itself puts on `lo`, and those that are the host's at times.
  */
-export function destinationsToFind(mappings: Mappings, services: readonly Service[]): Elsewhere[] {
+export function destinationsToFind(
+  mappings: Mappings,
+  { services, floating = [] }: Pick<FileHead, "services" | "floating">,
+): Elsewhere[] {
   const own = new Set<string>(services.flatMap(({ addresses }) => addresses));
   const isOther = (address: Address | "*"): address is Address =>
-    address !== "*" && !isLoopback4(address) && address !== "::1" && !own.has(address);
+    address !== "*" && !isLoopback(address) && !own.has(address) && !isFloating(floating, address);
   const found = new Map<Address, Mapping[]>();
   const lists = toLazy(mappings);
   // Equal lists are checked once, and mappings whose list has none are skipped.

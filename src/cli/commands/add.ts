@@ -1,7 +1,8 @@
 /** `ilm add`: adds mappings at run time, beside those of the file. */
 import type { Performed } from "../../control/perform.js";
 import type { Problem } from "../../errors.js";
-import type { Mapping, Origin, Service } from "../../model/mapping.js";
+import type { Mapping, Origin } from "../../model/mapping.js";
+import type { FileHead } from "../../model/rules.js";
 import { IlmError } from "../../errors.js";
 import { secondAfter } from "../../kernel/boot-time.js";
 import { recordSteps, stepTimes } from "../../progress.js";
@@ -41,22 +42,22 @@ export async function add(
   const asked = confirmable(options);
   const dryRun = isDryRun(options);
   const { parseMappingArgument } = await import("../../config/argument.js");
-  const read = async (services: readonly Service[]): Promise<Given> => {
-    const given = texts.flatMap((text) => parseMappingArgument(text, services));
+  const read = async (head: Pick<FileHead, "services" | "floating">): Promise<Given> => {
+    const given = texts.flatMap((text) => parseMappingArgument(text, head.services));
     const until = lasts === undefined ? undefined : { until: secondAfter(lasts) };
     const mappings = given.map((mapping): Mapping => ({
       ...mapping,
       ...until,
       origin: runtimeOrigin,
     }));
-    const { warnings } = await warnOfHost(given, services);
+    const { warnings } = await warnOfHost(given, head);
     const replace = options.replace === true;
     return { change: { kind: "add", mappings, replace, ...asked }, warnings };
   };
   await withDataPlane(
     context,
     async (dataPlane) => {
-      const given = await read(dataPlane.active()?.rules.file.head.services ?? []);
+      const given = await read(dataPlane.active()?.rules.file.head ?? { services: [] });
       if (dryRun) {
         const { change, warnings } = given;
         noteWarnings(context, warnings);
@@ -67,7 +68,7 @@ export async function add(
     },
     async (daemon, denied) => {
       if (dryRun) throw denied;
-      const given = await read(await daemon.services());
+      const given = await read({ services: await daemon.services() });
       await report(await daemon.change(given.change), given);
     },
   );

@@ -186,6 +186,7 @@ async function ask(
   const way = wayOf(packet, surroundings, {
     source: question.isFromGiven ? "asked about" : "made up",
     isLinkOnly: question.interface !== null,
+    floating: rules.file.floating,
   });
   return {
     explanation,

@@ -1,6 +1,7 @@
 // Goal: `anyip` takes prefixes that a host can be given, and no others.
 import { expect, test } from "vitest";
-import { parseAnyip, settledAnyip } from "../../../src/config/anyip.js";
+import { parseAnyip } from "../../../src/config/anyip.js";
+import { settledPrefixes } from "../../../src/config/prefixes.js";
 import type { Prefix } from "../../../src/model/address.js";
 
 test.each([
@@ -40,6 +41,6 @@ test.each([
 
 test("the same prefixes are the same setting, however they are written", () => {
   const [one, other] = ["203.0.113.0/24", "10.9.0.0/16"] as [Prefix, Prefix];
-  expect(settledAnyip([one, other, one])).toEqual([other, one]);
-  expect(settledAnyip(one)).toEqual([one]);
+  expect(settledPrefixes([one, other, one])).toEqual([other, one]);
+  expect(settledPrefixes(one)).toEqual([one]);
 });

@@ -194,7 +194,7 @@ const yaml: readonly Row[] = [
   [
     `version: 1\na: ${"{a: ".repeat(40)}${"}".repeat(40)}`,
     [
-      '2:1: a: the key "a" is not known; the keys here are version, engine, mptcp, strangers, wildcard, ula, anyip, services, mappings',
+      '2:1: a: the key "a" is not known; the keys here are version, engine, mptcp, strangers, wildcard, ula, anyip, floating, services, mappings',
       "2:128: the document is nested more than 32 levels deep; a configuration needs no more than five",
     ],
   ],

@@ -21,7 +21,7 @@ import type {
   ObservedDecision,
   Watching,
 } from "../../../src/dataplane/types.js";
-import { settledAnyip } from "../../../src/config/anyip.js";
+import { settledPrefixes } from "../../../src/config/prefixes.js";
 import { SummedCounters } from "../../../src/dataplane/observe/counting.js";
 import { digestOf, digestOfFile, packMappings } from "../../../src/dataplane/description.js";
 import {
@@ -654,7 +654,10 @@ const fieldsOfRuleSet: {
   ula: fc.constant(prefix("fd5e:ed00:1::/48")),
   anyip: fc
     .subarray(["203.0.113.0/24", "198.51.100.7/32", "2001:db8:5::/48"], { minLength: 1 })
-    .map((texts) => settledAnyip(texts.map(prefix))),
+    .map((texts) => settledPrefixes(texts.map(prefix))),
+  floating: fc
+    .subarray(["203.0.113.77/32", "2001:db8::77/128"], { minLength: 1 })
+    .map((texts) => settledPrefixes(texts.map(prefix))),
   services: fc.array(anyService, { maxLength: 4 }),
   mappings: fc.array(anyMapping, { maxLength: 6 }),
 };

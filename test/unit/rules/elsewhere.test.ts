@@ -7,7 +7,7 @@ import {
   warnOfReserved,
 } from "../../../src/rules/elsewhere.js";
 import { parseMappingArgument } from "../../../src/config/argument.js";
-import type { Address } from "../../../src/model/address.js";
+import type { Address, Prefix } from "../../../src/model/address.js";
 import type { Mapping } from "../../../src/model/mapping.js";
 
 const origin = { file: "rules.yaml", line: 3, column: 5 };
@@ -28,7 +28,7 @@ test("asked about are addresses that are neither loopback, nor a service's, nor 
       "81=[::1]:80,web,10.0.0.1:8080,*:22",
       "82=203.0.113.9:80,203.0.113.9:81,fd5e::11",
     ),
-    services,
+    { services },
   );
   expect(
     found.map(({ address, mappings: those }) => [address, those.map(({ name }) => name)]),
@@ -38,11 +38,17 @@ test("asked about are addresses that are neither loopback, nor a service's, nor 
   ]);
 });
 
+test("one that is this host's at times is not asked about", () => {
+  const floating = ["203.0.113.0/24" as Prefix];
+  const found = destinationsToFind(mappings("80=203.0.113.9,198.51.100.9"), { services, floating });
+  expect(found.map(({ address }) => address)).toEqual(["198.51.100.9"]);
+});
+
 test("each is one warning, which names a mapping, its place, and the remedy", () => {
   const [public4, ...others] = warnOfElsewhere(
     destinationsToFind(
       mappings("80=203.0.113.9", "81=203.0.113.9", "82=10.9.9.9", "83=fd5e::10:80"),
-      services,
+      { services },
     ),
   );
   expect(public4).toMatchObject({ severity: "warning", ...origin, path: "mapping tcp:80" });

@@ -211,6 +211,15 @@ describe("the way to mappings", () => {
     expect(text).toContain("ip route add local 203.0.113.1/32 dev lo");
   });
 
+  test("that ends at an address which is here at times is no warning", async () => {
+    const floating = ["203.0.113.77/32" as Prefix];
+    load({ floating, mappings: [mapping("web", { on: floating })] });
+    world.places = { ...world.places, routeOf: () => ({ type: "none", interfaceIndex: null }) };
+    expect(await textOf("in the way")).toMatch(/^ok .*203\.0\.113\.77 is not here now/);
+    load({ mappings: [mapping("web", { on: floating })] });
+    expect(await textOf("in the way")).toMatch(/^warning .*203\.0\.113\.77 is not an address/);
+  });
+
   test("on which others may drop packets is reported, and no warning", async () => {
     load({ mappings: [mapping("web")] });
     world.around = { ...world.around, otherPrograms: ["theirs (link 7)"] };
