@@ -81,7 +81,8 @@ storm: setup-test build ## reloads under full connection load, much longer than 
 	@status=0; $(AS_ROOT) $(WHOLE) $(VITEST) test/fault/swaps.test.ts $(ARGS) || status=$$?; $(AS_ROOT) $(OWN); exit $$status
 
 faults: setup-test build ## kills at every step, restarts and shortages, much longer than in `make test`; with the storm
-	@status=0; $(AS_ROOT) $(WHOLE) $(VITEST) test/fault test/netns/overlay.test.ts test/netns/other-users.test.ts $(ARGS) || status=$$?; \
+	@status=0; $(AS_ROOT) $(WHOLE) $(VITEST) test/fault test/netns/overlay.test.ts test/netns/tampering.test.ts \
+		test/netns/other-users.test.ts $(ARGS) || status=$$?; \
 		$(AS_ROOT) $(OWN); exit $$status
 
 fuzz: setup-test build ## configuration and packets against random input, much longer than in `make test`

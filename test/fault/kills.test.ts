@@ -65,7 +65,7 @@ beforeEach(async () => {
 
 afterEach(async () => {
   await ilmDone("unload");
-  await network.server.stopAll();
+  await network.server.stopStarted();
 });
 
 function ilm(...args: readonly string[]): readonly string[] {

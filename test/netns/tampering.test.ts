@@ -103,17 +103,22 @@ async function listen(): Promise<void> {
   );
 }
 
-describe("without a daemon of ours", () => {
-  beforeEach(async () => {
+describe("without a daemon of ours, what is taken away", () => {
+  beforeAll(async () => {
     mounts = await Mounts.make(network.server);
     await ilmDone("apply", "-f", file);
   });
 
   afterEach(async () => {
-    await ilmDone("unload");
-    await network.server.stopAll();
+    await network.server.stopDaemons();
   });
 
+  afterAll(async () => {
+    await ilmDone("unload");
+    await network.server.stopStarted();
+  });
+
+  // Each ends as it has begun.
   for (const { what, how, seen } of tamperings) {
     test(`${what}: status says so, and the same rules applied again put it back`, async () => {
       await tamper(how);
@@ -125,6 +130,18 @@ describe("without a daemon of ours", () => {
       expect(await answers()).toEqual(served);
     });
   }
+});
+
+describe("without a daemon of ours", () => {
+  beforeEach(async () => {
+    mounts = await Mounts.make(network.server);
+    await ilmDone("apply", "-f", file);
+  });
+
+  afterEach(async () => {
+    await ilmDone("unload");
+    await network.server.stopStarted();
+  });
 
   test("without the sk_lookup link explain says what is in the way, and another namespace's command leaves the state alone", async () => {
     await tamper(detach("lookup"));
