@@ -134,8 +134,9 @@ export class ExampleHost {
     this.#inode ??= (await this.#must("stat -Lc %i /proc/1/ns/net")).trim();
     const shown = lines.join("\n").replaceAll("4026531840", this.#inode);
     const [, before = "", after = ""] = around.find(([about]) => about.test(text)) ?? [];
+    const repository = /\bgit\b/.test(text) ? REPOSITORY : "";
     const ran = await this.#bash(
-      `${FILES}${RESUME[situation] ?? ""}${PROLOGUE}cd ${folder}\n${before}\n${shown}\n${after}\n`,
+      `${FILES}${repository}${RESUME[situation] ?? ""}${PROLOGUE}cd ${folder}\n${before}\n${shown}\n${after}\n`,
     );
     const [stdout = "", failed] = ran.stdout.split("-- failed:\n");
     if (failed === undefined) throw new Error(`${text}\n${ran.stdout}${ran.stderr}`);
@@ -152,11 +153,32 @@ export class ExampleHost {
   }
 }
 
+/** A process each time would take the CPUs from what is tested. */
+const CLIENTS = `
+import socket, time
+def dial(address, source):
+    try:
+        with socket.create_connection((address, 443), 30, (source, 0)) as sock:
+            sock.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+            while sock.recv(65536):
+                pass
+    except OSError:
+        pass
+while True:
+    dial("203.0.113.5", "203.0.113.100")
+    dial("198.51.100.1", "198.51.100.7")
+    time.sleep(0.05)
+`;
+
 /** The folder in which a reader has the files that examples name. */
 export const readersFolder = "/root/examples";
 
 const FILES = `rm -rf ${readersFolder}
 cp -r /usr/share/examples ${readersFolder}
+`;
+
+/** What examples of git need beside them. */
+const REPOSITORY = `
 git -C ${readersFolder} init --quiet --initial-branch main
 git -C ${readersFolder} add ilm.yaml
 git -C ${readersFolder} -c user.name=reader -c user.email=reader@example.org commit --quiet --message file
@@ -278,15 +300,7 @@ ip link set eth0 up`,
     ]);
     // Clients, for those who watch: some are served, and nobody has what others dial.
     await network.client.must(["ip", "address", "add", "198.51.100.7/32", "dev", "lo"]);
-    network.client.start([
-      "bash",
-      "-c",
-      `while :; do
-  curl -s -o /dev/null http://203.0.113.5:443/
-  curl -s -o /dev/null --interface 198.51.100.7 http://198.51.100.1:443/
-  sleep 0.05
-done`,
-    ]);
+    network.client.start([python, "-c", CLIENTS]);
   });
   return new ExampleHost(host);
 }
