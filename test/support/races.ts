@@ -88,7 +88,7 @@ export function testRaces(kind: Kind, races: readonly Race[]): void {
 
   afterEach(async () => {
     await network.server.must(["sysctl", "-qw", "net.ipv4.ip_local_port_range=32768 60999"]);
-    await network.server.reset();
+    await network.server.stopStarted();
   });
 
   afterAll(async () => {
