@@ -59,7 +59,7 @@ async function answers(port = 6000): Promise<string> {
 
 /** The open connections at each destination: of the old daemon, and of the new one. */
 async function open(): Promise<unknown> {
-  const shown = await network.server.ilmDone(["mappings", "held", "--json"]);
+  const shown = await network.server.askDone(["mappings", "held", "--json"]);
   return (shown.json() as MappingsJson)[0]?.to.map(({ connections }) => connections);
 }
 
@@ -90,7 +90,7 @@ describe.each([false, true])("with run: %s", (withRun) => {
       if (end !== "kept") expect(await answers(7000), end).toBe("ECONNREFUSED");
       if (end === "time" && withRun) {
         await eventually("run has settled it", async () =>
-          (await server.ilmDone(["history"])).stdout.includes("not confirmed, went back to")
+          (await server.askDone(["history"])).stdout.includes("not confirmed, went back to")
             ? true
             : null,
         );

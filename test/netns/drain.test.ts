@@ -147,10 +147,10 @@ describe("ilm drain", () => {
           tag: "app",
         });
       }
-      const explained = await server.ilmDone(["explain", "tcp", "203.0.113.1:6100"]);
+      const explained = await server.askDone(["explain", "tcp", "203.0.113.1:6100"]);
       expect(explained.stdout).toContain("it is drained, and gets nobody new");
-      expect((await server.ilmDone(["mappings", "list"])).stdout).toContain("(drained)");
-      expect((await server.ilmDone(["status"])).stdout).toMatch(/^drained: +app:6100$/m);
+      expect((await server.askDone(["mappings", "list"])).stdout).toContain("(drained)");
+      expect((await server.askDone(["status"])).stdout).toMatch(/^drained: +app:6100$/m);
       expect((await server.ilmDone(["drain"])).stdout).toBe("app:6100\n");
       await server.ilmDone(["undrain", "app:6100"]);
       expect(await client.who("tcp", four.public, 6100)).toBe("app");
@@ -216,7 +216,7 @@ describe("ilm drain", () => {
     await server.ilmDone(["drain", "--force", "app"]);
     expect(await client.dial("tcp", four.public, 6102)).toEqual(refused);
     const alone = "nobody is left for new connections to alone: all destinations are drained";
-    expect((await server.ilmDone(["status"])).stdout).toContain(`warning: ${alone}`);
+    expect((await server.askDone(["status"])).stdout).toContain(`warning: ${alone}`);
     // What is drained outlasts the file, also where the next one leads nowhere else.
     const next = server.file(shared.replace("to: [app, spare] }", "to: app }"));
     const applied = await server.ilmDone(["apply", "-f", next]);
@@ -259,7 +259,7 @@ describe("add --for", () => {
         return tags;
       };
       expect(await answers()).toEqual(new Set(["canary"]));
-      const text = (await server.ilmDone(["mappings", "--added"])).stdout;
+      const text = (await server.askDone(["mappings", "--added"])).stdout;
       expect(text).toMatch(/run time, ends in (?:59|60) min/);
       const again = [
         "tcp+udp:6100@203.0.113.5=127.0.1.11",
@@ -281,8 +281,8 @@ describe("add --for", () => {
         return;
       }
       expect(added).toHaveLength(4);
-      expect((await server.ilmDone(["mappings", "--added"])).stdout).toContain("has ended");
-      const explained = await server.ilmDone(["explain", "tcp", "203.0.113.5:6100"]);
+      expect((await server.askDone(["mappings", "--added"])).stdout).toContain("has ended");
+      const explained = await server.askDone(["explain", "tcp", "203.0.113.5:6100"]);
       expect(explained.stdout).toContain("it has ended, and the next change removes it");
       await server.ilmDone(["apply", "-f", file]);
       expect((await server.mappings()).filter(({ runtime }) => runtime)).toEqual([]);
@@ -305,11 +305,11 @@ describe("to: none", () => {
   test("is no fault: status and mappings say that it is on purpose, and explain names the mapping", async () => {
     const { server } = network;
     await server.apply(rules);
-    const explained = await server.ilmDone(["explain", "tcp", "203.0.113.1:6000"]);
+    const explained = await server.askDone(["explain", "tcp", "203.0.113.1:6000"]);
     expect(explained.stdout).toContain("refused on purpose by the mapping closed (to: none)");
-    const listed = await server.ilmDone(["mappings", "closed"]);
+    const listed = await server.askDone(["mappings", "closed"]);
     expect(listed.stdout).toMatch(/none +refused on purpose/);
-    const down = await server.ilmDone(["mappings", "--down", "--names"]);
+    const down = await server.askDone(["mappings", "--down", "--names"]);
     expect(down.stdout).not.toMatch(/closed|locked/);
     expect((await server.status()).unserved?.mappings.map(({ name }) => name)).not.toContain(
       "closed",

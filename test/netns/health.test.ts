@@ -43,11 +43,11 @@ function withoutTimes(text: string): string {
 }
 
 async function check(): Promise<number | null> {
-  return (await network.server.ilm(["status", "--check"])).status;
+  return (await network.server.ask(["status", "--check"])).status;
 }
 
 beforeEach(async () => {
-  await network.server.ilmDone(["apply", "-f", network.server.file(rules)]);
+  await network.server.apply(rules);
 });
 
 afterEach(async () => {
@@ -100,7 +100,7 @@ test("a listener that was there before the destination is one that was seen", as
   const early = await server.echo("early", [["tcp", "127.0.1.30", 6001]]);
   await server.ilmDone(["add", "tcp:7777=127.0.1.30:6001", "tcp:7776=127.0.1.31:6001"]);
   await early.stop();
-  const rows = (await server.ilmDone(["mappings", "--added", "--json"])).json() as MappingsJson;
+  const rows = (await server.askDone(["mappings", "--added", "--json"])).json() as MappingsJson;
   expect(rows.map(({ to }) => to[0])).toMatchObject([
     { ended: { user: "root" }, neverSince: null },
     { ended: null, neverSince: aTime },
@@ -109,7 +109,7 @@ test("a listener that was there before the destination is one that was seen", as
   const [, before] = rows.map(({ to }) => to[0]?.neverSince ?? "");
   await server.ilmDone(["remove", "tcp:7776"]);
   await server.ilmDone(["add", "tcp:7776=127.0.1.31:6001"]);
-  const [again] = (await server.ilmDone(["mappings", "tcp:7776", "--json"])).json() as MappingsJson;
+  const [again] = (await server.askDone(["mappings", "tcp:7776", "--json"])).json() as MappingsJson;
   expect(Date.parse(again?.to[0]?.neverSince ?? "")).toBeGreaterThan(Date.parse(before ?? ""));
 });
 
@@ -323,7 +323,7 @@ mappings:
     expect([await ends("app"), await ends("site"), await ends("canary")]).toEqual([0, 0, 1]);
     // Nobody is refused.
     expect([await down(), await check()]).toEqual([[], 0]);
-    const degraded = await server.ilmDone(["mappings", "--degraded", "--names"]);
+    const degraded = await server.askDone(["mappings", "--degraded", "--names"]);
     expect(degraded.stdout).toBe("app\n");
     await server.echo("canary", [["tcp", "127.0.1.11", 80]]);
     expect(await health()).toBe("all 2 mappings have a listener");

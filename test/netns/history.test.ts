@@ -32,7 +32,7 @@ function rules(first: readonly number[], second: readonly number[] = []): string
 }
 
 async function history(): Promise<HistoryJson> {
-  return (await network.server.ilmDone(["history", "--json"])).json() as HistoryJson;
+  return (await network.server.askDone(["history", "--json"])).json() as HistoryJson;
 }
 
 /** What led to the changes, the latest first, with what each did. */
@@ -87,13 +87,13 @@ describe("the history", () => {
       author: { uid: 0, user: "root" },
     });
     expect(changes[4]?.author.command).toMatch(/^ilm add tcp:7100=127.0.1.11:6000/);
-    const text = (await server.ilmDone(["history", "--limit", "2"])).stdout;
+    const text = (await server.askDone(["history", "--limit", "2"])).stdout;
     expect(text).toMatch(/^6 {2}(?:\S+ )?\d\d:\d\d:\d\d {2}apply \(active\)\n {4}by root \(0\)/);
     expect(text).toContain("and 4 earlier changes: --limit 6\n");
-    const one = (await server.ilmDone(["history", "6", "--json"])).json() as HistoryEntryJson;
+    const one = (await server.askDone(["history", "6", "--json"])).json() as HistoryEntryJson;
     expect(one.rules?.added.map(({ name }) => name)).toEqual(["tcp:7200"]);
     expect(one.rules?.removed.map(({ name }) => name)).toEqual(["tcp:7000"]);
-    expect((await server.ilm(["history", "7"])).status).toBe(1);
+    expect((await server.ask(["history", "7"])).status).toBe(1);
     await server.ilmDone(["unload"]);
     // With the rules of a namespace that is not the host's own, its history ends.
     expect(readdirSync(lockRoot)).not.toContain(`history-${server.inode}`);
@@ -128,7 +128,7 @@ describe("the history", () => {
     await server.ilmDone(["apply", "-f", server.file(rules([7000]))]);
     rmSync(folder(), { recursive: true });
     expect(await history()).toMatchObject({ changes: [], unrecorded: true });
-    expect((await server.ilmDone(["history"])).text).toContain("no change was recorded");
+    expect((await server.askDone(["history"])).text).toContain("no change was recorded");
     await server.ilmDone(["add", "tcp:7100=127.0.1.11:6000"]);
     expect(await story()).toEqual(["add +1 -0 ~0", "found"]);
     await answersBy("second", 7100);
@@ -144,7 +144,7 @@ describe("the history", () => {
     expect(applied.stderr.match(/not in the history: /g)).toHaveLength(1);
     expect(applied.stderr).toContain("the change is not in the history: ");
     await answersOn(network, 7000);
-    expect((await server.ilmDone(["status"])).text).toContain("history of changes cannot be read");
+    expect((await server.askDone(["status"])).text).toContain("history of changes cannot be read");
     rmSync(folder());
     // A file that was cut short is no entry, and one of a writer that was killed is none yet.
     mkdirSync(folder(), { mode: 0o700 });
@@ -172,7 +172,7 @@ describe("a rollback", () => {
     expect(back.stdout).toContain("2 mappings, +0 -0 ~1\n  ~ tcp:7000\n");
     await answersBy("app", 7000);
     await answersBy("app", 7100);
-    expect((await server.ilmDone(["status"])).stdout).toContain(
+    expect((await server.askDone(["status"])).stdout).toContain(
       `rolled back to change 2: ${file} is applied again when it changes`,
     );
     await server.ilmDone(["rollback"]);
@@ -220,7 +220,7 @@ describe("a rollback", () => {
     const next = await server.startRun(["-f", file]);
     await answersBy("app", 7000);
     expect(next.process.stderr).toContain(`rolled back to change 1: ${file} is applied again`);
-    expect((await server.ilmDone(["status"])).stdout).toContain("rolled back to change 1");
+    expect((await server.askDone(["status"])).stdout).toContain("rolled back to change 1");
     await server.ilmDone(["reload"]);
     await answersBy("second", 7000);
     await server.ilmDone(["rollback"]);
@@ -228,7 +228,7 @@ describe("a rollback", () => {
     writeFileSync(file, rules([7001], [7000]));
     await answersBy("second", 7000);
     await answersBy("app", 7001);
-    expect((await server.ilmDone(["status"])).stdout).not.toContain("rolled back");
+    expect((await server.askDone(["status"])).stdout).not.toContain("rolled back");
     await next.stop("SIGTERM");
   });
 });
@@ -242,7 +242,7 @@ describe("a change that waits for its confirmation", () => {
       await server.ilmDone(["apply", "-f", second, "--confirm", "3600", "--json"])
     ).json() as { readonly pending: { readonly until: string } };
     expect((await history()).changes[0]).toMatchObject({ until: pending.until, active: true });
-    const shown = (await server.ilmDone(["history", "--limit", "1"])).stdout;
+    const shown = (await server.askDone(["history", "--limit", "1"])).stdout;
     expect(shown).toMatch(/^ {4}to be confirmed until (?:\S+ )?\d\d:\d\d:\d\d$/m);
     await server.ilmDone(["confirm"]);
     expect(await story()).toEqual(["confirm", "apply +1 -0 ~1", "apply +1 -0 ~0"]);
@@ -263,7 +263,7 @@ describe("a change that waits for its confirmation", () => {
     await timeIsOver(server);
     // Those who only read record nothing, and tell it all the same.
     expect(await history()).toMatchObject({ wentBack: { change: 7 }, unrecorded: false });
-    expect((await server.ilmDone(["history"])).stdout).toMatch(
+    expect((await server.askDone(["history"])).stdout).toMatch(
       /^note: change 7 was not confirmed and went back at (?:\S+ )?\d\d:\d\d:\d\d; the next change records that\n/,
     );
     const { wentBackAt } = await server.status();
@@ -271,11 +271,11 @@ describe("a change that waits for its confirmation", () => {
     expect((await story()).slice(0, 2)).toEqual(["add +1 -0 ~0", "unconfirmed +0 -1 ~1"]);
     const [, entry] = (await history()).changes;
     expect(entry).toMatchObject({ before: 9, to: 6, time: wentBackAt, sources: [first] });
-    expect((await server.ilmDone(["history"])).stdout).toMatch(
+    expect((await server.askDone(["history"])).stdout).toMatch(
       /^10 {2}(?:\S+ )?\d\d:\d\d:\d\d {2}not confirmed, went back to 6\n {4}by itself; recorded by root \(0\): ilm add /m,
     );
     // The file of what went back would not be followed: nothing is said of when it is read again.
-    expect((await server.ilmDone(["status"])).stdout).not.toContain(second);
+    expect((await server.askDone(["status"])).stdout).not.toContain(second);
     await server.ilmDone(["rollback"]);
     await answersBy("app", 7000);
   });
@@ -438,23 +438,23 @@ describe("an export", () => {
     const { server } = network;
     await server.ilmDone(["apply", "-f", server.file(rules([7000], [7001]))]);
     await server.ilmDone(["add", "tcp:7100=127.0.1.11:6000"]);
-    const file = (await server.ilmDone(["export", "--file-only"])).stdout;
+    const file = (await server.askDone(["export", "--file-only"])).stdout;
     expect(await server.ilm(["diff", "-f", "-"], { input: file })).toMatchObject({
       status: 0,
       stdout: "unchanged\n",
     });
     const again = await server.ilmDone(["apply", "-f", "-"], { input: file });
     expect(again.stdout).toContain("3 mappings, +0 -0 ~0\n");
-    const added = (await server.ilmDone(["export", "--runtime"])).stdout;
+    const added = (await server.askDone(["export", "--runtime"])).stdout;
     expect(added).toContain("mappings:\n  # added at run time\n");
     expect(added.match(/"port"/g)).toHaveLength(1);
-    const whole = await server.ilmDone(["export"]);
+    const whole = await server.askDone(["export"]);
     expect(whole.stderr).toContain("it has 1 mapping that `ilm add` added");
-    const json = (await server.ilmDone(["export", "--json"])).json() as { mappings: unknown[] };
+    const json = (await server.askDone(["export", "--json"])).json() as { mappings: unknown[] };
     expect(json.mappings).toHaveLength(3);
-    for (const input of [whole.stdout, (await server.ilmDone(["export", "--ndjson"])).stdout]) {
+    for (const input of [whole.stdout, (await server.askDone(["export", "--ndjson"])).stdout]) {
       await server.ilmDone(["unload"]);
-      expect((await server.ilm(["export"])).text).toContain("nothing is loaded");
+      expect((await server.ask(["export"])).text).toContain("nothing is loaded");
       const applied = await server.ilmDone(["apply", "-f", "-"], { input });
       expect(applied.stdout).toContain("3 mappings, +3 -0 ~0\n");
       await answersBy("app", 7000);
@@ -474,7 +474,7 @@ describe("what is drained, and mappings for a time", () => {
     expect(undrained).toMatchObject({ cause: "undrain", drained: [] });
     expect(drained).toMatchObject({ cause: "drain", drained: ["app:6000"] });
     expect(drained?.author.command).toMatch(/^ilm drain --force app:6000/);
-    const one = await server.ilmDone(["history", "2"]);
+    const one = await server.askDone(["history", "2"]);
     expect(one.stdout).toContain("    drained: app:6000\n");
     expect(one.stdout).toContain("~ app:6000 gets nobody new (drain)\n");
     const dry = await server.ilmDone(["rollback", "2", "--dry-run", "--json"]);
@@ -484,7 +484,7 @@ describe("what is drained, and mappings for a time", () => {
     expect(await network.client.who("tcp", address, 7000)).toBe("ECONNREFUSED");
     expect((await server.status()).drained).toMatchObject([{ destination: "app:6000" }]);
     // What is drained is no part of a configuration.
-    expect((await server.ilmDone(["export"])).stderr).toContain("app:6000");
+    expect((await server.askDone(["export"])).stderr).toContain("app:6000");
     const text = (await server.ilmDone(["rollback", "1", "--dry-run"])).stdout;
     expect(text).toContain("~ app:6000 gets new connections again (undrain)\n");
     await server.ilmDone(["rollback", "1"]);
@@ -512,7 +512,7 @@ describe("what is drained, and mappings for a time", () => {
         );
         expect((await history()).changes[0]?.author.command).toMatch(/^ilm run/);
       }
-      const shown = (await server.ilmDone(["history", "3", "--json"])).json() as HistoryEntryJson;
+      const shown = (await server.askDone(["history", "3", "--json"])).json() as HistoryEntryJson;
       expect(shown.rules?.added.map(({ name }) => name)).toEqual(["tcp:7101"]);
       await server.ilmDone(["remove", "tcp:7100"]);
       await server.ilmDone(["rollback", "3"]);
@@ -568,9 +568,9 @@ describe("what is drained, and mappings for a time", () => {
     await eventually("the mapping's end is an entry", async () =>
       (await story())[0]?.startsWith("ended") === true ? true : null,
     );
-    expect((await server.ilmDone(["status"])).stdout).toContain("rolled back to change 1");
+    expect((await server.askDone(["status"])).stdout).toContain("rolled back to change 1");
     // An end is no change to take back: the last one by a person is.
-    expect((await server.ilmDone(["history"])).stdout).toMatch(
+    expect((await server.askDone(["history"])).stdout).toMatch(
       /^9 .* the time of tcp:7100 was over \(active\)\n    by itself; recorded by root/,
     );
     const back = await server.ilmDone(["rollback", "--dry-run"]);
@@ -580,7 +580,7 @@ describe("what is drained, and mappings for a time", () => {
     await answersBy("app", 7000);
     await server.ilmDone(["reload"]);
     await answersBy("second", 7000);
-    expect((await server.ilmDone(["status"])).stdout).not.toContain("rolled back");
+    expect((await server.askDone(["status"])).stdout).not.toContain("rolled back");
     await next.stop("SIGTERM");
   });
 
@@ -600,13 +600,13 @@ mappings:
     await server.ilmDone(["add", "tcp:7002=none"]);
     await server.ilmDone(["add", "--for", "1h", "tcp:7100=127.0.1.11:6000"]);
     for (const how of [[], ["--json"], ["--ndjson"]]) {
-      const exported = await server.ilmDone(["export", "--file-only", ...how]);
+      const exported = await server.askDone(["export", "--file-only", ...how]);
       const again = await server.ilmDone(["apply", "-f", "-"], { input: exported.stdout });
       expect(again.stdout).toMatch(/ 7 mappings, \+0 -0 ~0$|^unchanged: .* 7 mappings/m);
       const diff = await server.ilm(["diff", "-f", "-"], { input: exported.stdout });
       expect(diff.stdout).toBe("unchanged\n");
     }
-    const whole = await server.ilmDone(["export"]);
+    const whole = await server.askDone(["export"]);
     expect(whole.stdout).toContain('"port":7002,"to":"none"');
     expect(whole.stdout).not.toContain("7100");
     expect(whole.stderr).toContain("tcp:7100");
@@ -621,22 +621,22 @@ describe("a refused file", () => {
     await server.ilmDone(["add", "tcp:7100=127.0.1.11:6000"]);
     writeFileSync(file, rules([7000, 7100]));
     await eventually("the file is refused", async () =>
-      (await server.ilm(["status"])).text.includes("was refused in its current form") ? true : null,
+      (await server.ask(["status"])).text.includes("was refused in its current form") ? true : null,
     );
     await answersBy("second", 7100);
     // What a rollback takes back says nothing about the file.
     await server.ilmDone(["add", "tcp:7200=127.0.1.11:6000"]);
     await server.ilmDone(["rollback"]);
-    const stays = await server.ilm(["status", "--check"]);
+    const stays = await server.ask(["status", "--check"]);
     expect(stays.status).toBe(1);
     expect(stays.text).toContain("was refused in its current form");
     expect(stays.text).toMatch(
       /the mapping tcp:7100 \(tcp\) added at run time has the name of one at /,
     );
-    expect((await server.ilmDone(["metrics"])).stdout).toMatch(/^ilm_last_reload_failed 1$/m);
+    expect((await server.askDone(["metrics"])).stdout).toMatch(/^ilm_last_reload_failed 1$/m);
     await server.ilmDone(["remove", "tcp:7100"]);
     await answersBy("app", 7100);
-    expect((await server.ilmDone(["status"])).text).not.toContain("refused");
+    expect((await server.askDone(["status"])).text).not.toContain("refused");
     await run.stop("SIGTERM");
   });
 });

@@ -28,7 +28,7 @@ async function hold(namespace: Namespace, ...args: readonly string[]): Promise<B
 /** What is open at each destination of `family`, by mapping. */
 async function open(family: 4 | 6, ...args: readonly string[]): Promise<Record<string, unknown>> {
   const mappings = (
-    await network.server.ilmDone(["mappings", ...args, "--json"])
+    await network.server.askDone(["mappings", ...args, "--json"])
   ).json() as MappingsJson;
   const own = addressesOf[family];
   return Object.fromEntries(
@@ -71,9 +71,9 @@ describe.each(families)("over IPv%i", (family) => {
       "web udp": [null, null],
       "other tcp": [null],
     });
-    const { stdout } = await server.ilmDone(["mappings", "other"]);
+    const { stdout } = await server.askDone(["mappings", "other"]);
     expect(stdout).toMatch(/SELECTED +OPEN/);
-    const sorted = await server.ilmDone(["mappings", "--sort", "connections", "--json"]);
+    const sorted = await server.askDone(["mappings", "--sort", "connections", "--json"]);
     expect((sorted.json() as MappingsJson).map(({ name }) => name)).toEqual([
       "web",
       "other",
@@ -85,7 +85,7 @@ describe.each(families)("over IPv%i", (family) => {
     const own = (name: string, address: string, count: number): string =>
       `ilm_destination_connections{mapping="${name}",protocol="tcp",address="${address}",port="7000"} ${count}`;
     const counted = [own("web", daemon, 3), own("web", daemon2, 2), own("other", daemon, 1)];
-    expect(series((await server.ilmDone(["metrics"])).stdout)).toEqual(counted);
+    expect(series((await server.askDone(["metrics"])).stdout)).toEqual(counted);
     const run = await server.startRun([]);
     const { netns } = await server.status();
     const ask = async (path: string): Promise<string> =>

@@ -64,7 +64,7 @@ describe("the page", () => {
     const pages = [
       await fetch(`http://${first}/metrics`),
       await fetch(`http://${addresses[1]}/metrics`, "-g"),
-      (await server.ilmDone(["metrics"])).stdout,
+      (await server.askDone(["metrics"])).stdout,
       await client.must(["curl", "-sS", "http://203.0.113.1:9000/metrics"]),
       await client.must(["curl", "-sS", "-g", "http://[2001:db8::1]:9000/metrics"]),
     ];
@@ -91,21 +91,21 @@ describe("the page", () => {
   test("comes from the kernel where no daemon runs, without what only a daemon knows", async () => {
     const { server } = network;
     await server.ilmDone(["apply", "-f", file]);
-    const { stdout } = await server.ilmDone(["metrics"]);
+    const { stdout } = await server.askDone(["metrics"]);
     expect(await complaints(stdout)).toBe("");
     expect(stdout).toContain("ilm_mappings_unserved 4\n");
     expect(stdout).not.toMatch(/process_|reload/);
-    const samples = (await server.ilmDone(["metrics", "--json"])).json();
+    const samples = (await server.askDone(["metrics", "--json"])).json();
     expect(samples).toContainEqual({
       name: "ilm_mapping_listening",
       labels: { mapping: "tcp:443", protocol: "tcp" },
       value: 0,
     });
-    const few = (await server.ilmDone(["metrics", "--metrics-limit", "3"])).stdout;
+    const few = (await server.askDone(["metrics", "--metrics-limit", "3"])).stdout;
     expect(few).toContain('ilm_lookups_total{outcome="selected"}');
     expect(few).not.toContain("mapping=");
     await server.ilmDone(["unload"]);
-    const none = (await server.ilmDone(["metrics"])).stdout;
+    const none = (await server.askDone(["metrics"])).stdout;
     expect(await complaints(none)).toBe("");
     expect(none).toMatch(/^ilm_loaded\{netns="\d+"\} 0$/m);
   });
@@ -249,7 +249,7 @@ describe("a real Prometheus", () => {
     });
     expect(await found('up{job="ilm"} == 1')).toBe(1);
 
-    const page = (await server.ilmDone(["metrics"])).stdout;
+    const page = (await server.askDone(["metrics"])).stdout;
     // Series that are there only when something is wrong have their help all the same.
     const known = new Set(
       namesIn(page).flatMap((name) => [name, ...["_bucket"].map((end) => name + end)]),

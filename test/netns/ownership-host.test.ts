@@ -55,7 +55,7 @@ for (const kind of kinds) {
       await his.do("close", "stub");
       await his.open("stub", kind, local, PORT);
       expect(await server.who(protocol, local, PORT)).toBe("stub");
-      expect((await server.ilm(["audit"])).stdout).not.toContain("dns leads away from");
+      expect((await server.ask(["audit"])).stdout).not.toContain("dns leads away from");
     });
 
     test(`a ${kind} socket on ${dialled} or ${daemon}, on a port that takes privilege, is a stranger's all the same`, async () => {
@@ -86,7 +86,7 @@ for (const kind of kinds) {
       expect(await server.who(protocol, local, PORT)).toBe("stub");
       await server.apply(rules);
       expect(await server.who(protocol, local, PORT)).toBe("ECONNREFUSED");
-      expect((await server.ilm(["audit"])).stdout).toContain("dns leads away from");
+      expect((await server.ask(["audit"])).stdout).toContain("dns leads away from");
     });
   }
 }

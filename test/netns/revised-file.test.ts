@@ -115,13 +115,13 @@ describe("a change of the file", () => {
       all.push(mapping("last", "10.9.1.3"));
     });
     expect(await apply()).toMatchObject({ incremental: true, mappings: FILE });
-    const laid = await network.server.ilmDone(["mappings", "--json"]);
+    const laid = await network.server.askDone(["mappings", "--json"]);
     expect(await apply()).toMatchObject({ changed: false });
     const diff = await network.server.ilmDone(["diff", "-f", path]);
     expect(diff.stdout).toBe("unchanged\n");
     await network.server.ilmDone(["unload"]);
     expect(await apply()).toMatchObject({ incremental: false, mappings: FILE });
-    const whole = await network.server.ilmDone(["mappings", "--json"]);
+    const whole = await network.server.askDone(["mappings", "--json"]);
     // Since when a listener is known is forgotten by `unload`.
     const shown = ({ stdout }: { stdout: string }): unknown =>
       JSON.parse(stdout, (key, value: unknown) => (key === "since" ? null : value));
@@ -164,7 +164,7 @@ describe("a change of the file", () => {
     write("another.ndjson");
     expect(await apply()).toMatchObject({ incremental: true, mappings: FILE });
     expect(await who(first)).toBe("blog");
-    expect((await network.server.ilmDone(["status"])).stdout).toContain("another.ndjson");
+    expect((await network.server.askDone(["status"])).stdout).toContain("another.ndjson");
     const tie = await network.server.ilm(["add", `tcp:80@${second}=127.0.1.11:8080`]);
     expect(tie.stderr).toContain("another.ndjson:7683:1");
     // Also where the change is beside the services.
@@ -195,7 +195,7 @@ describe("a change of the file", () => {
     expect((await rowOf("m7"))?.counters.selected).toBe(3);
     expect((await rowOf(names[second]))?.counters.selected).toBe(1);
     expect((await rowOf("more"))?.counters.selected).toBe(1);
-    const status = (await network.server.ilmDone(["status", "--json"])).json();
+    const status = (await network.server.askDone(["status", "--json"])).json();
     expect(status).toMatchObject({ lookups: { selected: 5 } });
   });
 
@@ -254,7 +254,7 @@ test("of a folder, the lines of its large files are laid over, and another file 
   lines[0] = '{"version":1,"services":{"third":{"address":"127.0.1.12"}}}';
   put("20-many.ndjson", lines.join("\n"));
   await apply();
-  const status = (await network.server.ilmDone(["status", "--json"])).json();
+  const status = (await network.server.askDone(["status", "--json"])).json();
   expect(status).toMatchObject({ services: 2 });
 });
 

@@ -133,7 +133,7 @@ test("a socket of another user, or of root in another unit, is reported and not 
     expect(await boundTo("tcp", 8081)).toBe("0.0.0.0");
     await lab.do("close", "other");
   }
-  expect((await server.ilm(["audit"])).stdout).toMatch(/8081/);
+  expect((await server.ask(["audit"])).stdout).toMatch(/8081/);
 });
 
 test("a port that no mapping leads to is private to the service, for TCP", async () => {

@@ -48,7 +48,7 @@ describe("several files", () => {
     writeFileSync(services, servicesAlone.replace("10 }", "11 }"));
     await server.echo("app", [["tcp", "127.0.1.11", 6000]]);
     await eventually("the service of the first file has moved", async () =>
-      (await server.ilm(["mappings"])).text.includes("127.0.1.11") ? true : null,
+      (await server.ask(["mappings"])).text.includes("127.0.1.11") ? true : null,
     );
     expect((await run.stop("SIGTERM")).status).toBe(0);
     expect(run.process.stderr).toContain("1 mapping, +1 -1 ~0: + tcp:7001, - tcp:7000");
@@ -203,15 +203,15 @@ describe("reload", () => {
       /error.*the rules are those of .*\d\d:\d\d:\d\d, when the configuration was right/,
     );
     expect(run.process.stderr).toContain(`${file}:4:`);
-    expect((await server.ilm(["status", "--check"])).status).toBe(1);
+    expect((await server.ask(["status", "--check"])).status).toBe(1);
     expect(JSON.stringify((await server.status()).warnings)).toContain("reload-failed");
     // What is active is not what the file says: status and history tell what it is.
     const { copiedAt } = await server.status();
     const at = formatMoment(copiedAt ?? "");
-    const { stdout } = await server.ilm(["status"]);
+    const { stdout } = await server.ask(["status"]);
     expect(stdout).toContain(`${file}, as it was at ${at} (a copy)\n`);
     expect(stdout).toContain(`active is the copy of ${at}, when it was right`);
-    expect((await server.ilm(["history"])).stdout).toContain(
+    expect((await server.ask(["history"])).stdout).toContain(
       `the daemon started, with the copy of ${at} (active)`,
     );
     writeFileSync(file, rulesFor(7001));

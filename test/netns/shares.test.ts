@@ -200,7 +200,7 @@ test("rates are what was counted in between, of each destination too, and the mo
   await lab.open("one", "tcp", "127.0.1.1", 7000, { tag: "one" });
   await lab.open("two", "tcp", "127.0.1.2", 7000, { tag: "two" });
   const before = await counted("shared");
-  const measuring = server.ilmDone(["mappings", "--sort", "rate", "--rate", "2", "--json"]);
+  const measuring = server.askDone(["mappings", "--sort", "rate", "--rate", "2", "--json"]);
   const { result, answered } = await dialUntil(measuring, 6000);
   const rows = result.json() as MappingsJson;
   expect(rows.map(({ name }) => name)).toEqual(["shared", "idle", "nobody"]);
@@ -218,7 +218,7 @@ test("rates are what was counted in between, of each destination too, and the mo
   expect(Math.abs(each.reduce((sum, one) => sum + one, 0) - selectedPerSecond)).toBeLessThan(1);
   expect(idle?.rates).toMatchObject({ selectedPerSecond: 0, missedPerSecond: 0 });
 
-  const missing = server.ilmDone(["mappings", "nobody", "--rate", "--json"]);
+  const missing = server.askDone(["mappings", "nobody", "--rate", "--json"]);
   const found = await whileDialling(missing, () => client.dial("tcp", "203.0.113.1", 6002));
   const [nobody] = found.json() as MappingsJson;
   expect(nobody?.rates?.missedPerSecond).toBeGreaterThan(0);

@@ -50,6 +50,11 @@ export class IlmResult {
   }
 }
 
+function done(args: readonly string[], result: IlmResult): IlmResult {
+  if (result.status === 0) return result;
+  throw new Error(`ilm ${args.join(" ")}: exit ${result.status}\n${result.text}`);
+}
+
 const library = (await import(`${builtRoot}test/support/in-namespace.js`)) as typeof Library;
 
 export class Server extends Namespace {
@@ -80,11 +85,7 @@ export class Server extends Namespace {
 
   /** Runs a command that has to succeed. */
   async ilmDone(args: readonly string[], options?: RunOptions): Promise<IlmResult> {
-    const result = await this.ilm(args, options);
-    if (result.status !== 0) {
-      throw new Error(`ilm ${args.join(" ")}: exit ${result.status}\n${result.text}`);
-    }
-    return result;
+    return done(args, await this.ilm(args, options));
   }
 
   /** What a command says that only reads, without a process of its own. */
@@ -92,11 +93,13 @@ export class Server extends Namespace {
     return new IlmResult((await this.#commands.ask(args)) as RunResult);
   }
 
-  /** Runs a command that has to succeed, and returns what it says as JSON. */
+  /** What a command says that only reads and has to succeed, without a process of its own. */
+  async askDone(args: readonly string[]): Promise<IlmResult> {
+    return done(args, await this.ask(args));
+  }
+
   async #see(verb: string): Promise<unknown> {
-    const result = await this.ask([verb, "--json"]);
-    if (result.status !== 0) throw new Error(`ilm ${verb}: exit ${result.status}\n${result.text}`);
-    return result.json();
+    return (await this.askDone([verb, "--json"])).json();
   }
 
   /**
