@@ -252,18 +252,39 @@ describe.each(suites)("on %s", (suite) => {
     await host.must(["rm", "/etc/ilm/blue.yaml"]);
   });
 
-  test("removed, it leaves its configuration, and purged nothing", async () => {
+  test("removed, it takes out rules that cannot be read, of every network namespace", async () => {
+    const web = rules.replace(", unit: web.service", "");
+    host.write("/etc/ilm/blue.yaml", web);
+    await host.must(["ip", "netns", "add", "blue"]);
+    await host.must(["ip", "-n", "blue", "link", "set", "lo", "up"]);
+    await host.must(["systemctl", "enable", "--now", "ilm@blue"]);
+    const unnamed = "ip link set lo up && ilm apply -f /etc/ilm/blue.yaml && exec sleep infinity";
+    const sleeping = host.start(["unshare", "--net", "sh", "-c", unnamed]);
+    await eventually("each has rules", async () => {
+      const pins = await host.must(["sh", "-c", "ls -d /sys/fs/bpf/ilm/*/generation-*/head"]);
+      return pins.trim().split("\n").length === 3 ? true : null;
+    });
+    await host.must(["sh", "-c", "rm /sys/fs/bpf/ilm/*/generation-*/head"]);
     await host.must(["dpkg", "--remove", "ilm"]);
     expect(await host.run(["test", "-e", "/sys/fs/bpf/ilm"])).toMatchObject({ status: 1 });
     await expect(network.client.curl("203.0.113.5", 80)).rejects.toThrow(/refused|exit 7/);
+    const addresses = ["ip", "-n", "blue", "-o", "address", "show", "dev", "lo"];
+    expect(await host.must(addresses)).not.toContain("127.0.1.10");
+    await sleeping.stop();
+    await host.must(["ip", "netns", "delete", "blue"]);
+  });
+
+  test("it leaves its configuration, and purged nothing but what others wrote", async () => {
     expect(await host.must(["cat", "/etc/ilm/ilm.yaml"])).toBe(rules);
     await host.must(["dpkg", "--purge", "ilm"]);
+    expect(await host.must(["ls", "/etc/ilm"])).toBe("blue.yaml\n");
+    await host.must(["rm", "-r", "/etc/ilm"]);
     await host.must(["systemctl", "stop", "web"]);
     const left = (await filesOf(host)).filter((path) => !before.includes(path));
     expect(left.filter((path) => !/^\/(srv|etc\/systemd\/system\/web)/.test(path))).toEqual([]);
-    await eventually("no process of it is left", async () =>
-      (await host.run(["pgrep", "-x", "ilm"])).status === 1 ? true : null,
-    );
+    const { stdout } = await host.run(["ps", "-eo", "args"]);
+    expect(stdout).toContain("ps -eo");
+    expect(stdout).not.toMatch(/\bilm\b/);
   });
 
   test("npm's package does the same with any Node, its own unit, and no script", async () => {
@@ -286,6 +307,31 @@ describe.each(suites)("on %s", (suite) => {
     expect(await dials.stop()).toEqual(new Set(["from the host"]));
     await host.must(["systemctl", "stop", "ilm"]);
     await host.must(["ilm", "unload"]);
+  });
+
+  test("installed where others applied rules, it leaves them, and says what to do", async () => {
+    await host.must(["rm", "/etc/ilm/ilm.yaml"]);
+    await host.must(["ilm", "apply", "tcp:80=127.0.1.10:8000"]);
+    const { stderr } = await host.run(["dpkg", "--install", carry(host, built.deb)]);
+    expect(stderr).toMatch(/another ilm.service .*: \/etc\/systemd\/system\/ilm.service$/m);
+    expect(stderr).toMatch(/was not started, because other rules .*\n.*systemctl start ilm$/m);
+    expect((await host.run(["systemctl", "is-active", "ilm"])).stdout).toBe("inactive\n");
+    expect(await network.client.curl("203.0.113.5", 80)).toBe("from the host");
+  });
+
+  test("purged after an upgrade that ended halfway, it ends the service and the rules", async () => {
+    await host.must(["rm", "/etc/systemd/system/ilm.service"]);
+    host.write("/etc/ilm/ilm.yaml", rules);
+    await host.must(["systemctl", "daemon-reload"]);
+    await host.must(["systemctl", "start", "ilm"]);
+    await host.must(["dpkg", "--unpack", carry(host, built.deb)]);
+    const { stderr } = await host.run(["dpkg", "--purge", "ilm"]);
+    expect(stderr).toContain("rules are still active: taking them out without the program");
+    expect((await host.run(["systemctl", "is-active", "ilm"])).stdout).toBe("inactive\n");
+    await expect(network.client.curl("203.0.113.5", 80)).rejects.toThrow(/refused|exit 7/);
+    // Where `ip` cannot tell whose an address is, it says that they stay.
+    const addresses = await host.must(["ip", "-o", "address", "show", "dev", "lo"]);
+    expect(addresses.includes("127.0.1.10")).toBe(stderr.includes("addresses of services stay"));
   });
 });
 

@@ -66,10 +66,15 @@ describe.each(formats)("from the release that writes format %i", (format) => {
     const older = carry(host, await packageOf(release, ours, folder), "older.deb");
     const newer = carry(host, ours);
     host.write("/etc/ilm/ilm.yaml", configurations.first);
-    await install(older, "--force-confold");
+    await install(older);
     await expectVersion(`0.0.${format}-1`);
     await host.must(["ilm", "add", ...runTimeMappings]);
-    await underLoad(client, "all", async () => await install(newer, "--force-confold"));
+    await underLoad(client, "all", async () => await install(newer));
+    const unit = "systemctl show --property=NeedDaemonReload,WatchdogUSec ilm";
+    expect((await host.must(unit.split(" "))).trim().split("\n").toSorted()).toEqual([
+      "NeedDaemonReload=no",
+      "WatchdogUSec=2min",
+    ]);
     expect(await host.must(["systemctl", "is-active", "ilm"])).toBe("active\n");
     const status = await host.must(["ilm", "status", "--json"]);
     expect(JSON.parse(status)).toMatchObject({ loaded: true, runtimeMappings: 2 });

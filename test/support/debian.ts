@@ -32,7 +32,8 @@ export async function buildPackages(folder: string): Promise<Packages> {
 }
 
 /**
- * Makes a package of an older release out of ours: it has the older program, and all else as ours.
+ * Makes a package of an older release out of ours: it has the older program and a unit with another
+ * watchdog, and all else as ours.
  * Its version is 0.0.FORMAT-1, which is less than ours.
  */
 export async function packageOf(release: Release, ours: string, folder: string): Promise<string> {
@@ -53,6 +54,8 @@ export async function packageOf(release: Release, ours: string, folder: string):
   });
   const command = join(library, "bin/ilm");
   writeFileSync(command, readFileSync(command, "utf8").replace(/^#!.*$/m, first));
+  const unit = join(unpacked, "usr/lib/systemd/system/ilm.service");
+  writeFileSync(unit, readFileSync(unit, "utf8").replace(/^WatchdogSec=.*$/m, "WatchdogSec=3min"));
   const control = join(unpacked, "DEBIAN/control");
   const fields = readFileSync(control, "utf8");
   writeFileSync(control, fields.replace(/^Version: .*$/m, `Version: 0.0.${release.format}-1`));

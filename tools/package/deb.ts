@@ -85,6 +85,9 @@ function install(root: string, machine: Machine, node: string): void {
 
 /** What /usr/share/doc has in Debian. */
 function document(root: string, release: Release, version: string): void {
+  // postinst copies the sample: contrib/debian/postinst says why.
+  renameSync(join(root, "etc/ilm/ilm.yaml"), join(root, "usr/share", NAME, "ilm.yaml"));
+  rmSync(join(root, "etc"), { recursive: true });
   const folder = join(root, "usr/share/doc", NAME);
   rmSync(join(folder, "LICENSE"));
   rmSync(join(folder, "LICENSES"), { recursive: true });
@@ -138,13 +141,12 @@ function control(root: string, version: string, { debian }: Machine): void {
     template,
   );
   writeFileSync(join(folder, "control"), text);
-  writeFileSync(join(folder, "conffiles"), "/etc/ilm/ilm.yaml\n");
   for (const script of ["postinst", "prerm", "postrm"]) {
     cpSync(join("contrib/debian", script), join(folder, script));
     chmodSync(join(folder, script), 0o755);
   }
   const sums = walk(root)
-    .filter((file) => !file.startsWith(folder) && !file.startsWith(join(root, "etc")))
+    .filter((file) => !file.startsWith(folder))
     .filter((file) => lstatSync(file).isFile())
     .map((file) => file.slice(root.length + 1))
     .toSorted();
