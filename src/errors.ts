@@ -47,6 +47,8 @@ export const errorCatalogue = {
   UNSAFE_PATH: ExitStatus.notPossible,
   /** libbpf.so.1 is not installed, or is too old. */
   NO_LIBBPF: ExitStatus.notPossible,
+  /** koffi's native code, a package of npm's, is not installed or cannot be loaded. */
+  NO_KOFFI: ExitStatus.notPossible,
   /** Another writer holds the lock of this network namespace. */
   LOCKED: ExitStatus.notPossible,
   /**

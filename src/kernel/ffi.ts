@@ -4,6 +4,8 @@
  * it lacks is needed.
  */
 import { constants } from "node:os";
+// First, as koffi itself fails when it is imported without its native code.
+import "./native.js";
 import koffi from "koffi";
 import { IlmError, shortageInWords, unavailable } from "../errors.js";
 

@@ -58,6 +58,12 @@ export const tamperings: readonly Tampering[] = [
     stops: ["udp"],
   },
   {
+    what: "the pins of egress on an interface are removed",
+    how: "rm $PINS/registry-*/interfaces/egress-*",
+    seen: /up0/,
+    stops: ["udp"],
+  },
+  {
     what: "a service's address is taken from lo",
     how: "ip addr del fd5e:ed00::10/128 dev lo",
     seen: /fd5e:ed00::10/,

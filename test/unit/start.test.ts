@@ -1,5 +1,15 @@
-// Goal: the bundle runs the same with bytecode, with none, and with what another V8 made.
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+// Goal: the bundle runs the same with bytecode, with none, and with what another V8 made; and what it
+// cannot run without is named: a newer Node, and koffi's native code.
+import { execFile } from "node:child_process";
+import {
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -86,4 +96,63 @@ test("what was built has bytecode for every chunk that is ours, and V8 takes it"
     const cached = bytes.subarray(begin, begin + size);
     expect(scriptOf(built, name, cached).cachedDataRejected, name).toBe(false);
   }
+});
+
+interface Ended {
+  readonly status: unknown;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+async function ilm(root: string, args: readonly string[], options: readonly string[] = []) {
+  const command = [...options, join(root, "bin/ilm"), ...args];
+  return await new Promise<Ended>((resolve) => {
+    execFile(process.execPath, command, (error, stdout, stderr) => {
+      resolve({ status: error?.code ?? 0, stdout, stderr });
+    });
+  });
+}
+
+const root = join(import.meta.dirname, "../..");
+
+test("a Node that is older than the package asks for is named, with the one that it needs", async () => {
+  const { engines } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+    engines: { node: string };
+  };
+  const [, major, minor] = /^>=(\d+)\.(\d+)$/.exec(engines.node) ?? [];
+  const withNode = async (version: string): Promise<Ended> => {
+    const preload = join(folder, "version.cjs");
+    const versions = `{ ...process.versions, node: "${version}" }`;
+    writeFileSync(preload, `Object.defineProperty(process, "versions", { value: ${versions} });`);
+    return await ilm(root, ["--version"], ["--require", preload]);
+  };
+  for (const version of ["0.10.48", "18.20.4", `${major}.${Number(minor) - 1}.9`]) {
+    const { status, stdout, stderr } = await withNode(version);
+    expect(stderr).toContain(`ilm: Node.js ${version} is too old`);
+    expect(stderr).toContain(`Install Node.js ${major}.${minor} or later`);
+    expect({ status, stdout }).toEqual({ status: 4, stdout: "" });
+  }
+  for (const version of [`${major}.${minor}.0`, `${Number(major) + 1}.0.0`]) {
+    expect(await withNode(version)).toMatchObject({ status: 0, stderr: "" });
+  }
+});
+
+test("an installation without koffi's native code says which package is missing, or why it cannot be loaded", async () => {
+  const installed = join(folder, "installed");
+  for (const part of ["bin", "package.json", "dist/src/bundle"]) {
+    cpSync(join(root, part), join(installed, part), { recursive: true });
+  }
+  const name = `@koromix/koffi-${process.platform}-${process.arch}`;
+  const missing = await ilm(installed, ["status", "--json"]);
+  expect(JSON.parse(missing.stdout)).toMatchObject({
+    error: { code: "NO_KOFFI", message: expect.stringContaining(`${name} is not installed`) },
+  });
+  expect(missing.status).toBe(4);
+  const native = join(installed, "node_modules", name);
+  mkdirSync(native, { recursive: true });
+  writeFileSync(join(native, "package.json"), JSON.stringify({ name, main: "koffi.node" }));
+  writeFileSync(join(native, "koffi.node"), "for another machine");
+  const { stderr, status } = await ilm(installed, ["status"]);
+  expect(stderr).toMatch(new RegExp(`^ilm: the package ${name} cannot be loaded: .*koffi.node`));
+  expect(status).toBe(4);
 });

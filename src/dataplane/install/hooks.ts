@@ -57,7 +57,7 @@ export function steer(
     const inside = folder.folder(INTERFACES);
     for (const direction of directions) {
       if (inside !== undefined && !needs.directions[direction]) {
-        detachInterfaces(inside, direction);
+        detachInterfaces(inside, direction, registry.links);
       }
     }
     inside?.close();

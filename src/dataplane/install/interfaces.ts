@@ -135,10 +135,7 @@ export function attachInterfaces(
   return directions.flatMap((direction) => {
     const program = wanted[direction];
     if (program === undefined) return [];
-    const known = pinned(names, direction);
-    const isThere = (pin: string, index: number): boolean =>
-      isOn(links.info(folder, names, pin), index);
-    return attachIn(folder, { direction, program, present, known, isThere }).map(
+    return attachIn(folder, names, { direction, program, present, links }).map(
       (name) => `${direction}/${name}`,
     );
   });
@@ -148,27 +145,30 @@ interface InDirection {
   readonly direction: Direction;
   readonly program: BpfProgram;
   readonly present: ReadonlyMap<number, string>;
-  readonly known: Map<number, string>;
-  readonly isThere: (pin: string, index: number) => boolean;
+  readonly links: KnownLinks;
 }
 
 function attachIn(
   folder: Folder,
-  { direction, program, present, known, isThere }: InDirection,
+  names: readonly string[],
+  { direction, program, present, links }: InDirection,
 ): string[] {
+  const known = pinned(names, direction);
   const detached: string[] = [];
   for (const [index, name] of known) {
-    if (present.has(index) && isThere(name, index)) continue;
+    if (present.has(index) && isOn(links.info(folder, names, name), index)) continue;
     const interfaceName = present.get(index);
     if (interfaceName !== undefined) detached.push(interfaceName);
-    folder.remove(name);
+    links.remove(folder, name);
     known.delete(index);
   }
-  for (const index of present.keys()) {
+  for (const [index, interfaceName] of present) {
     if (known.has(index)) continue;
+    const pin = `${direction}-${index}`;
+    if (links.isLost(names, pin)) detached.push(interfaceName);
     try {
       const link = attachFirst(program, index, attachTypes[direction]);
-      link.pin(folder, `${direction}-${index}`);
+      links.pin(link, folder, pin);
       link.close();
     } catch (error) {
       // The interface went meanwhile, or another process of ours was as quick.
@@ -186,6 +186,6 @@ export function programsOnInterfaces(): number[] {
     .filter((id) => programName(id).startsWith("ilm_"));
 }
 
-export function detachInterfaces(folder: Folder, direction: Direction): void {
-  for (const name of pinned(folder.names(), direction).values()) folder.remove(name);
+export function detachInterfaces(folder: Folder, direction: Direction, links: KnownLinks): void {
+  for (const name of pinned(folder.names(), direction).values()) links.remove(folder, name);
 }

@@ -133,6 +133,23 @@ export class KnownLinks {
     else this.#ids.delete(name);
     return found;
   }
+
+  /** Pins a link. */
+  pin(link: BpfLink, folder: Folder, name: string): void {
+    link.pin(folder, name);
+    this.#ids.set(name, link.info().id);
+  }
+
+  /** Reports whether the link was attached when it was last looked at, and its pin is gone. */
+  isLost(names: readonly string[], name: string): boolean {
+    return this.#ids.has(name) && !names.includes(name);
+  }
+
+  /** Removes the pin of a link that is not needed any more. */
+  remove(folder: Folder, name: string): void {
+    folder.remove(name);
+    this.#ids.delete(name);
+  }
 }
 
 function infoOf(link: BpfLink | undefined): LinkInfo | undefined {
