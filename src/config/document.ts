@@ -43,6 +43,14 @@ export const settingNames = Object.keys({
   floating: true,
 } satisfies Record<keyof Settings, true>) as (keyof Settings)[];
 
+/**
+ * Reports whether the document has something of its own. Settings alone are as likely the beginning
+ * of a file that was cut short.
+ */
+export function hasContent({ services, mappings, anyip }: Configuration): boolean {
+  return services !== undefined || mappings !== undefined || anyip !== undefined;
+}
+
 export function validOf(document: Configuration): Valid {
   return {
     services: Object.entries(document.services ?? {}),

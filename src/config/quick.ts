@@ -21,7 +21,7 @@ import {
 import { MAX_PORT } from "../model/ports.js";
 import { tellShare } from "../progress.js";
 import { parseDestination } from "./destination.js";
-import { validOf, type Valid } from "./document.js";
+import { hasContent, validOf, type Valid } from "./document.js";
 import { parseDescription } from "./given-name.js";
 import { parseInterface } from "./interface.js";
 import { parseAnyip } from "./anyip.js";
@@ -314,9 +314,8 @@ const readDocument = entryOf<Configuration>(
   ["version"],
 );
 
-/** Reads a document. Returns null also for one that has neither services nor mappings. */
+/** Reads a document. Returns null also for one without content. */
 export function readQuickly(raw: unknown): Valid | null {
   const document = readDocument(raw);
-  const saysNothing = document?.services === undefined && document?.mappings === undefined;
-  return document === null || saysNothing ? null : validOf(document);
+  return document === null || !hasContent(document) ? null : validOf(document);
 }

@@ -420,7 +420,7 @@ export const configuration = z
   .meta({
     title: "ilm configuration",
     description: "Which listening socket gets a new connection",
-    anyOf: [{ required: ["mappings"] }, { required: ["services"] }],
+    anyOf: ["mappings", "services", "anyip"].map((key) => ({ required: [key] })),
   });
 
 export type Configuration = z.output<typeof configuration>;

@@ -2,7 +2,7 @@
  * Validates, by the schema, documents that the quick reader refused, and reports everything that is
  * wrong in our words. Loads zod.
  */
-import { validOf, type Document } from "./document.js";
+import { hasContent, settingNames, validOf, type Document } from "./document.js";
 import { explain } from "./issues.js";
 import type { Problem } from "../errors.js";
 import type { Problems } from "./problems.js";
@@ -20,14 +20,14 @@ export function validate(source: Source, problems: Problems): Document {
   const { value } = source;
   const result = configuration.safeParse(value);
   if (result.success) {
-    const { services, mappings } = result.data;
-    if (services === undefined && mappings === undefined) {
+    if (!hasContent(result.data)) {
+      const hasSettings = settingNames.some((name) => result.data[name] !== undefined);
       problems.add({
         severity: "error",
         file: source.name,
         ...source.place([]),
         path: "",
-        message: "the document is empty",
+        message: hasSettings ? "there are settings, and no mappings" : "the document is empty",
         hint: "write mappings: [] for no mappings",
       });
     }

@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 import { parseAnyip } from "../../../src/config/anyip.js";
 import { settledPrefixes } from "../../../src/config/prefixes.js";
+import { readQuickly } from "../../../src/config/quick.js";
 import type { Prefix } from "../../../src/model/address.js";
 
 test.each([
@@ -43,4 +44,11 @@ test("the same prefixes are the same setting, however they are written", () => {
   const [one, other] = ["203.0.113.0/24", "10.9.0.0/16"] as [Prefix, Prefix];
   expect(settledPrefixes([one, other, one])).toEqual([other, one]);
   expect(settledPrefixes(one)).toEqual([one]);
+});
+
+test("alone it is a document, as services alone are", () => {
+  for (const content of [{ anyip: "203.0.113.0/24" }, { services: {} }, { mappings: [] }]) {
+    expect(readQuickly({ version: 1, ...content })).not.toBeNull();
+  }
+  expect(readQuickly({ version: 1, engine: "auto" })).toBeNull();
 });

@@ -34,6 +34,10 @@ const documents: readonly Row[] = [
   ["mappings: []", ["1:1: version is missing; write version: 1"]],
   ["version: 1", ["1:1: the document is empty; write mappings: [] for no mappings"]],
   [
+    "version: 1\nengine: auto",
+    ["1:1: there are settings, and no mappings; write mappings: [] for no mappings"],
+  ],
+  [
     "version: 2\nmappings: []",
     ["1:10: version: version 2 is not known to this ilm; write version: 1"],
   ],

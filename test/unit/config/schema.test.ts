@@ -45,7 +45,9 @@ test("it knows the keys, which are required, and takes no others", () => {
   expect(mapping?.required).toEqual(["port", "to"]);
   expect(service.required).toEqual(["address"]);
   expect(schema.required).toEqual(["version"]);
-  expect(schema.anyOf).toEqual([{ required: ["mappings"] }, { required: ["services"] }]);
+  expect(schema.anyOf).toEqual(
+    ["mappings", "services", "anyip"].map((key) => ({ required: [key] })),
+  );
   for (const { additionalProperties } of [schema, mapping!, service]) {
     expect(additionalProperties).toBe(false);
   }
