@@ -71,12 +71,22 @@ export function lookAround(
     ...places,
     firewall: askFirewall(filtered),
     conntrack: conntrack(),
-    setting: interfaceSetting,
+    setting: readOnce(),
     proxied: families.includes(6) ? proxiedAddresses() : [],
     xdp: xdpIndexes(),
     otherPrograms: otherLookupPrograms(),
     detached: dataPlane.detached().includes(LOOKUP_MISSING),
     off: dataPlane.active()?.off === true,
+  };
+}
+
+/** Reads each setting once: a host may have hundreds of interfaces, for each of many packets. */
+function readOnce(): Surroundings["setting"] {
+  const known = new Map<string, string | undefined>();
+  return (family, name, key) => {
+    const path = `${family} ${name} ${key}`;
+    if (!known.has(path)) known.set(path, interfaceSetting(family, name, key));
+    return known.get(path);
   };
 }
 
@@ -184,21 +194,29 @@ export function wayOf(packet: Packet, surroundings: Surroundings, said: Said): W
       : isOpen(surroundings, interfaceIndex)
         ? neighbourOf(surroundings, familyOf(local), interfaceIndex)
         : null;
-  const route = surroundings.routeOf({
-    local,
-    remote: source,
-    interfaceIndex: itself ? 0 : interfaceIndex,
-  });
+  const link = itself ? null : (surroundings.links.get(interfaceIndex) ?? null);
+  // The tables of a VRF are asked only for a packet with a source.
+  const isUnasked = link?.inVrf === true && source === null;
+  const route = isUnasked
+    ? ({ type: "local", interfaceIndex: null } as const)
+    : surroundings.routeOf({
+        local,
+        remote: source,
+        interfaceIndex: itself ? 0 : interfaceIndex,
+      });
   const name = (index: number | null): string => names.get(index ?? 0) ?? "";
   const interfaceName = name(itself ? LOOPBACK_INDEX : interfaceIndex);
   return {
     route,
     source,
     isSourceOne: said.source !== "among others",
-    back: source === null || route.type !== "local" ? null : surroundings.routeBack(local, source),
+    back:
+      source === null || route.type !== "local" || link?.inVrf === true
+        ? null
+        : surroundings.routeBack(local, source),
     at: placeOf(surroundings, local),
     isFloating: isFloating(said.floating ?? [], local),
-    link: itself ? null : (surroundings.links.get(interfaceIndex) ?? null),
+    link,
     isLinkOnly: said.isLinkOnly,
     isThere: surroundings.own.some(
       (one) => one.address === local && one.interfaceIndex === interfaceIndex,

@@ -9,6 +9,7 @@ const RTM_GETLINK = 18;
 const IFINFOMSG = 16;
 const IFLA_LINKINFO = 18;
 const IFLA_INFO_KIND = 1;
+const IFLA_INFO_SLAVE_KIND = 4;
 const IFLA_XDP = 43;
 const IFLA_XDP_ATTACHED = 2;
 const NLA_TYPE_MASK = 0x3fff;
@@ -39,6 +40,8 @@ export interface Link {
   readonly carrier: boolean;
   /** True when neighbours are asked for their hardware address there, by ARP and its like. */
   readonly resolves: boolean;
+  /** True when it belongs to a VRF, which has routing tables of its own. */
+  readonly inVrf: boolean;
 }
 
 /** Returns the state of each interface: index -> state. */
@@ -52,6 +55,7 @@ export function links(): Map<number, Link> {
       up: (flags & IFF_UP) !== 0,
       carrier: (flags & IFF_LOWER_UP) !== 0,
       resolves: (flags & (IFF_LOOPBACK | IFF_POINTOPOINT | IFF_NOARP)) === 0,
+      inVrf: isOfKind(body, IFLA_INFO_SLAVE_KIND, "vrf"),
     });
   }
   return found;
@@ -63,16 +67,21 @@ export function vrfIndexes(): number[] {
   const request = message(RTM_GETLINK, NLM_F_DUMP, new Uint8Array(IFINFOMSG));
   for (const body of talk("RTM_GETLINK", request)) {
     const index = new DataView(body.buffer, body.byteOffset).getUint32(4, true);
-    for (const [type, info] of attributes(body, IFINFOMSG)) {
-      if (type !== IFLA_LINKINFO) continue;
-      for (const [kind, name] of attributes(info, 0)) {
-        if (kind === IFLA_INFO_KIND && Buffer.from(name).toString("latin1") === "vrf\0") {
-          found.push(index);
-        }
-      }
-    }
+    if (isOfKind(body, IFLA_INFO_KIND, "vrf")) found.push(index);
   }
   return found;
+}
+
+/** Reports whether the device, or as what it is a part of another one, is of the kind. */
+function isOfKind(body: Uint8Array, attributeOfKind: number, wanted: string): boolean {
+  for (const [type, info] of attributes(body, IFINFOMSG)) {
+    if ((type & NLA_TYPE_MASK) !== IFLA_LINKINFO) continue;
+    for (const [kind, name] of attributes(info, 0)) {
+      const isWanted = Buffer.from(name).toString("latin1") === `${wanted}\0`;
+      if (kind === attributeOfKind && isWanted) return true;
+    }
+  }
+  return false;
 }
 
 /**

@@ -46,14 +46,15 @@ export interface Arrival {
 
 /** Returns what becomes of a packet. Throws whatever a netlink request throws. */
 export function routeOf({ local, remote, interfaceIndex }: Arrival): Route {
-  const route = ask(local, []);
-  if (route.type !== "local" || remote === null || interfaceIndex === 0) return route;
-  // Ask again as for an incoming packet, whose source is checked too.
-  const source = [
+  if (remote === null || interfaceIndex === 0) return ask(local, []);
+  // As of an incoming packet, whose source is checked too; in a VRF, its own tables are asked.
+  const arriving = ask(local, [
     attribute(RTA_SRC, nativeBytes(remote)),
     attribute(RTA_IIF, native32(interfaceIndex)),
-  ];
-  const arriving = ask(local, source);
+  ]);
+  if (arriving.type === "local") return arriving;
+  const route = ask(local, []);
+  if (route.type !== "local") return route;
   return arriving.type === "blackhole" ? { type: "source", interfaceIndex: null } : arriving;
 }
 

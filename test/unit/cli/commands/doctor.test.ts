@@ -252,7 +252,10 @@ describe("the way to mappings", () => {
     "ends at an interface that a mapping names: %s %o",
     async (name, link, what, remedy) => {
       load({ mappings: [mapping("web", { interfaces: [name] }), mapping("all", dns)] });
-      world.places = { ...world.places, links: new Map([[2, { ...link, resolves: true }]]) };
+      world.places = {
+        ...world.places,
+        links: new Map([[2, { ...link, resolves: true, inVrf: false }]]),
+      };
       const text = await textOf("in the way");
       expect(text).toMatch(what);
       expect(text).toMatch(/ of web, such as /);

@@ -67,7 +67,7 @@ export class World {
         duplicate: "none",
       },
     ],
-    links: new Map([[2, { up: true, carrier: true, resolves: true }]]),
+    links: new Map([[2, { up: true, carrier: true, resolves: true, inVrf: false }]]),
     routeOf: () => ({ type: "local", interfaceIndex: 1 }),
     routeBack: () => ({ type: "unicast", interfaceIndex: 2 }),
   };
