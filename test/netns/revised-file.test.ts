@@ -115,13 +115,13 @@ describe("a change of the file", () => {
       all.push(mapping("last", "10.9.1.3"));
     });
     expect(await apply()).toMatchObject({ incremental: true, mappings: FILE });
-    const laid = await network.server.askDone(["mappings", "--json"]);
+    const laid = await network.server.ilmDone(["mappings", "--json"]);
     expect(await apply()).toMatchObject({ changed: false });
     const diff = await network.server.ilmDone(["diff", "-f", path]);
     expect(diff.stdout).toBe("unchanged\n");
     await network.server.ilmDone(["unload"]);
     expect(await apply()).toMatchObject({ incremental: false, mappings: FILE });
-    const whole = await network.server.askDone(["mappings", "--json"]);
+    const whole = await network.server.ilmDone(["mappings", "--json"]);
     // Since when a listener is known is forgotten by `unload`.
     const shown = ({ stdout }: { stdout: string }): unknown =>
       JSON.parse(stdout, (key, value: unknown) => (key === "since" ? null : value));
