@@ -51,13 +51,21 @@ async function forgetNeighbours(): Promise<void> {
   }
 }
 
+/** For dials that are not answered; those that are may take as long as the machine does. */
+const SHORT_S = 0.3;
+const LONG_S = 10;
+
 /** Who answers at port 6000, over each protocol. */
-async function whoAnswers(address: string, from?: string): Promise<readonly string[]> {
+async function whoAnswers(
+  address: string,
+  timeout_s: number,
+  from?: string,
+): Promise<readonly string[]> {
   await forgetNeighbours();
   const answers = protocols.map(
     async (protocol) =>
       await network.client.who(protocol, address, 6000, {
-        timeout_s: 0.3,
+        timeout_s,
         ...(from !== undefined && { from: [from, 0] }),
       }),
   );
@@ -104,7 +112,7 @@ async function prove(family: Family, condition: Condition): Promise<void> {
   await openDaemon(family);
   try {
     await onServer(begin);
-    expect(await whoAnswers(address, from)).not.toContain("app");
+    expect(await whoAnswers(address, SHORT_S, from)).not.toContain("app");
     const [found, ...others] = await obstaclesOf(address, from);
     expect([found, others]).toMatchObject([{ kind, sure }, []]);
     if (from === undefined) {
@@ -114,7 +122,7 @@ async function prove(family: Family, condition: Condition): Promise<void> {
     expect(command).not.toBe("");
     await onServer(command.replace("ROUTER", addressesOf[family].client));
     await eventually("the remedy has its effect", async () => {
-      const who = await whoAnswers(address, from);
+      const who = await whoAnswers(address, LONG_S, from);
       return who.every((one) => one === "app") ? true : null;
     });
     expect([await obstaclesOf(address, from), await told()]).toEqual([[], []]);
@@ -229,10 +237,10 @@ test("an IPv6 address that another host had first", async () => {
     expect(found).toMatchObject({ kind: "address", sure: true });
     expect(await told()).toContainEqual(expect.stringContaining(found?.message ?? ""));
     await client.must(["ip", "addr", "del", `${address}/64`, "dev", "up0"]);
-    expect(await whoAnswers(address)).not.toContain("app");
+    expect(await whoAnswers(address, SHORT_S)).not.toContain("app");
     await onServer(/(ip addr del .*)/.exec(found?.remedy ?? "")?.[1] ?? "false");
     await eventually("the address is used", async () =>
-      (await whoAnswers(address)).every((who) => who === "app") ? true : null,
+      (await whoAnswers(address, LONG_S)).every((who) => who === "app") ? true : null,
     );
     expect([await obstaclesOf(address), await told()]).toEqual([[], []]);
   } finally {
@@ -251,14 +259,14 @@ test("IPv6 that is switched off where it is dialled", async () => {
   try {
     await openDaemon(6);
     await onServer(`ip addr add ${address}/128 dev lo; ${off.join("; ")}`);
-    expect(await whoAnswers(address)).not.toContain("app");
+    expect(await whoAnswers(address, SHORT_S)).not.toContain("app");
     const [found] = await obstaclesOf(address);
     expect(found).toMatchObject({ kind: "link", sure: true });
     expect(await told()).toContainEqual(expect.stringContaining(found?.message ?? ""));
     await onServer(SYSCTL.exec(found?.remedy ?? "")?.[1] ?? "false");
     await onServer(kept.map((one) => `ip addr add ${one} dev up0 nodad`).join("; "));
     await eventually("IPv6 is back", async () =>
-      (await whoAnswers(address)).every((who) => who === "app") ? true : null,
+      (await whoAnswers(address, LONG_S)).every((who) => who === "app") ? true : null,
     );
     expect((await obstaclesOf(address)).map(({ kind }) => kind)).not.toContain("link");
   } finally {
@@ -270,7 +278,8 @@ test("IPv6 that is switched off where it is dialled", async () => {
 test("an interface that a mapping names and that is down, or at whose other end nobody is", async () => {
   const { server, client } = network;
   await lab.open("app", "tcp", "127.0.1.10", 6000);
-  const dial = async () => await client.who("tcp", "192.0.2.1", 6001, { timeout_s: 0.3 });
+  const dial = async (timeout_s = LONG_S) =>
+    await client.who("tcp", "192.0.2.1", 6001, { timeout_s });
   const found = async () =>
     (await explain(server, "tcp", "192.0.2.1", 6001, "--interface", "up1")).obstacles;
   expect([await dial(), await found(), await told()]).toEqual(["app", [], []]);
@@ -279,7 +288,7 @@ test("an interface that a mapping names and that is down, or at whose other end 
     [client, "has no carrier"],
   ] as const) {
     await place.must(["ip", "link", "set", "up1", "down"]);
-    expect(await dial()).not.toBe("app");
+    expect(await dial(SHORT_S)).not.toBe("app");
     expect(await found()).toMatchObject([{ kind: "link", sure: true }]);
     expect(await told()).toEqual([expect.stringContaining(`the interface up1 ${state}`)]);
     // It is the way to nobody else.
@@ -296,11 +305,12 @@ test("what NAT leads to 127.0.0.1 is dropped before a mapping is asked", async (
   await onServer(
     `nft 'add table ip t; add chain ip t p { type nat hook prerouting priority -100; }; add rule ip t p tcp dport 7000 dnat to 127.0.0.1:6000'`,
   );
-  const dial = async () => await client.who("tcp", addressesOf[4].public, 7000, { timeout_s: 0.3 });
+  const dial = async (timeout_s = LONG_S) =>
+    await client.who("tcp", addressesOf[4].public, 7000, { timeout_s });
   const client4 = ["--from", "203.0.113.100:5555", "--interface", "up0"];
   const found = async () => (await explain(server, "tcp", "127.0.0.1", 6000, ...client4)).obstacles;
   try {
-    expect(await dial()).not.toBe("app");
+    expect(await dial(SHORT_S)).not.toBe("app");
     const [obstacle] = await found();
     expect(obstacle).toMatchObject({ kind: "source", sure: true });
     await onServer(SYSCTL.exec(obstacle?.remedy ?? "")?.[1] ?? "false");
