@@ -43,7 +43,7 @@ export function firewallObstacles(
     }),
   );
   const may = (message: string, remedy: string): void => {
-    found.push({ kind: "firewall", sure: false, message, remedy });
+    found.push({ kind: "unread", sure: false, message, remedy });
   };
   for (const chain of firewall.unfollowed) {
     may(
@@ -117,7 +117,7 @@ export function remedyForDropper({ what, chain, rule }: Finding, those: Selector
   const isLegacy = chain.table.endsWith(LEGACY);
   // Its rules that use nothing beyond nft's own expressions are read as nft's.
   const isNamedSo =
-    chain.family !== "inet" &&
+    (chain.family === "ip" || chain.family === "ip6") &&
     iptablesTables.has(chain.table) &&
     chain.name === chain.name.toUpperCase();
   if (isLegacy || isNamedSo || rule?.remove.includes("tables ") === true) {

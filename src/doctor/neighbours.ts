@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import type { Host } from "../config/import-nft.js";
 import type { NftSources, Saved } from "../config/nft/sources.js";
-import { listedTexts } from "../config/nft/text.js";
+import { listedDevices, listedTexts } from "../config/nft/text.js";
 import { IlmError, nodeErrno } from "../errors.js";
 import { boundSockets } from "../kernel/bound-sockets.js";
 import { isEffective } from "../kernel/capabilities.js";
@@ -73,6 +73,7 @@ export function askRules(oldTables: RegExp): NftSources | null {
     rulesets: [{ name: "nft -j list ruleset", value: JSON.parse(json) as unknown }],
     saved,
     texts: listedTexts(listing),
+    devices: listedDevices(listing),
   };
 }
 

@@ -17,6 +17,7 @@ export interface Obstacle {
     | "link"
     | "neighbour"
     | "firewall"
+    | "unread"
     | "conntrack"
     | "nat"
     | "program"
@@ -103,8 +104,7 @@ export interface Ingress {
 export interface Firewall {
   readonly chains: readonly Chain[];
   /**
-   * Chains that see packets first and whose rules are not followed, such as `netdev edge ingress on
-   * eth0`.
+   * Chains that see packets first and whose rules are not followed, such as `bridge edge in`.
    */
   readonly unfollowed: readonly string[];
   /** Why existing rules could not be read; null when all were. */

@@ -87,6 +87,8 @@ export interface Circumstances {
    * read.
    */
   readonly ephemeral: EphemeralPorts | null;
+  /** Whether to warn of mappings that cover any of them, or (the default) many. */
+  readonly ephemeralFrom?: "any";
   /** Destinations that no daemon could bind now. */
   readonly absentDestinations: ReadonlySet<Address>;
   readonly daemon: DaemonStatus | null;
@@ -126,6 +128,7 @@ export function findWarnings({
   routesMissing,
   networks,
   ephemeral,
+  ephemeralFrom,
   absentDestinations,
   daemon,
   copiedAt,
@@ -162,7 +165,7 @@ export function findWarnings({
     ...routesMissing.map(routeMissing),
     ...anyipWarnings(active.file.anyip, networks),
     ...atDestinations(active, listeners, judge),
-    ...ephemeralPorts(active, ephemeral),
+    ...ephemeralPorts(active, ephemeral, ephemeralFrom),
     ...(steers === false ? mptcpDestinations(active, listeners, judge) : []),
     ...(steers === true && engine !== "kfunc"
       ? vrfDestinations(active, listeners, judge, vrfs)
@@ -441,14 +444,16 @@ function atDestinations(rules: Rules, listeners: readonly Listener[], judge: Jud
   );
 }
 
-function ephemeralPorts(rules: Rules, ephemeral: EphemeralPorts | null): Warning[] {
+function ephemeralPorts(rules: Rules, ephemeral: EphemeralPorts | null, from?: "any"): Warning[] {
   if (ephemeral === null) return [];
-  return warnOfEphemeralPorts(allMappings(rules), ephemeral).map(({ path, message, hint }) => ({
-    kind: "ephemeral-ports",
-    message: `the ${path} ${message}`,
-    remedy: asSentence(hint),
-    about: [path.replace(/^mapping /, "")],
-  }));
+  return warnOfEphemeralPorts(allMappings(rules), ephemeral, from).map(
+    ({ path, message, hint }) => ({
+      kind: "ephemeral-ports",
+      message: `the ${path} ${message}`,
+      remedy: asSentence(hint),
+      about: [path.replace(/^mapping /, "")],
+    }),
+  );
 }
 
 export function uncoveredWarning(names: readonly string[]): Warning {

@@ -3,6 +3,7 @@ import { type DataPlane, LOOKUP_MISSING } from "../dataplane/types.js";
 import { hostAddresses, type HostAddress } from "../kernel/addresses.js";
 import { otherLookupPrograms } from "../kernel/features.js";
 import { interfaces, links, xdpIndexes, type Link } from "../kernel/interfaces.js";
+import { hasEarlyChains } from "../kernel/nftables.js";
 import { conntrack, interfaceSetting, type Conntrack } from "../kernel/procfs.js";
 import { proxiedAddresses, type Proxied } from "../kernel/proxied.js";
 import { routeBack, routeOf, type Arrival, type Route } from "../kernel/route.js";
@@ -66,7 +67,8 @@ export function lookAround(
   places: Places,
   families: readonly Family[],
 ): Surroundings {
-  const filtered = dataPlane.netfilterHooks().some((family) => families.includes(family));
+  const filtered =
+    dataPlane.netfilterHooks().some((family) => families.includes(family)) || hasEarlyChains();
   return {
     ...places,
     firewall: askFirewall(filtered),

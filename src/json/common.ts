@@ -144,6 +144,7 @@ export const obstacle = object(
         "back",
         "neighbour",
         "firewall",
+        "unread",
         "nat",
         "conntrack",
         "program",
@@ -151,7 +152,7 @@ export const obstacle = object(
         "detached",
         "off",
       ),
-      "What is in the way. `link`: nothing comes in on that interface. `address`: the host has it and does not use it. `away`: it is not here now, and is at times (`floating`). `source`: what comes from there is refused. `back`: answers do not leave. `neighbour`: neighbours do not find the address. `interface`: it is without the programs of ilm.",
+      "What is in the way. `link`: nothing comes in on that interface. `address`: the host has it and does not use it. `away`: it is not here now, and is at times (`floating`). `source`: what comes from there is refused. `back`: answers do not leave. `neighbour`: neighbours do not find the address. `unread`: rules of netfilter of which it is not known what they do. `interface`: it is without the programs of ilm.",
     ),
     sure: field(
       boolean,

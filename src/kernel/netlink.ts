@@ -15,7 +15,7 @@ import {
 } from "./libc.js";
 
 export const NETLINK_ROUTE = 0;
-const NETLINK_NETFILTER = 12;
+export const NETLINK_NETFILTER = 12;
 export const NETLINK_GENERIC = 16;
 /**
  * Groups are numbered from 1; in a mask, the lowest bit is the first group

@@ -39,7 +39,9 @@ afterAll(async () => {
 
 interface Case {
   readonly what: string;
-  /** The chains of the table `inet host`. */
+  /** The table; default: `inet host`. */
+  readonly table?: string;
+  /** Its chains. */
   readonly chains: string;
   /** What is said of a packet to port 6000, from outside and of the machine's own. */
   readonly outside: "blocked" | "may" | "selected";
@@ -177,6 +179,21 @@ const cases: readonly Case[] = [
     reaches: { outside: false, itself: true },
   },
   {
+    what: "it is dropped at ingress of its interface",
+    table: "netdev host",
+    chains:
+      "chain early { type filter hook ingress device up0 priority 0; meta l4proto { tcp, udp } th dport 6000 drop; }",
+    outside: "blocked",
+    itself: "selected",
+  },
+  {
+    what: "the policy at ingress drops it",
+    chains:
+      "chain early { type filter hook ingress device up0 priority 0; policy drop; meta l4proto ipv6-icmp accept; th dport 22 accept; }",
+    outside: "blocked",
+    itself: "selected",
+  },
+  {
     what: "NAT leads it to another port",
     chains:
       "chain nat { type nat hook prerouting priority dstnat; meta l4proto { tcp, udp } th dport 6000 redirect to :6001; }",
@@ -196,31 +213,34 @@ for (const protocol of protocols) {
   for (const family of families) {
     const cell = addressesOf[family];
     describe(`${protocol} over ${cell.label}`, () => {
-      test.each(cases)("$what", async ({ chains, outside, itself, reaches }) => {
-        const { server, client } = network;
-        await lab.open("app", protocol, cell.daemon, 6000);
-        // Behind NAT ingress does not do: then sk_lookup has the socket.
-        await server.ask(["apply", "-f", server.file(rules)]);
-        await nft(
-          server,
-          `table inet host {\n${chains.replaceAll(/\} (?=chain|set)/g, "}\n")}\n}\n`,
-        );
-        await server.ask(["apply", "-f", server.file(rules)]);
-        const found = await explain(protocol, cell.public, cell.client);
-        const own = await explain(protocol, cell.public, cell.public);
-        expect([said(found), said(own)], JSON.stringify([found.obstacles, own.obstacles])).toEqual([
-          outside,
-          itself,
-        ]);
-        const options = { timeout_s: 0.3 };
-        const came = {
-          outside: (await client.who(protocol, cell.public, 6000, options)) === "app",
-          itself: (await server.who(protocol, cell.public, 6000, options)) === "app",
-        };
-        expect(came).toEqual(
-          reaches ?? { outside: outside !== "blocked", itself: itself !== "blocked" },
-        );
-      });
+      test.each(cases)(
+        "$what",
+        async ({ table = "inet host", chains, outside, itself, reaches }) => {
+          const { server, client } = network;
+          await lab.open("app", protocol, cell.daemon, 6000);
+          // Behind NAT ingress does not do: then sk_lookup has the socket.
+          await server.ask(["apply", "-f", server.file(rules)]);
+          await nft(
+            server,
+            `table ${table} {\n${chains.replaceAll(/\} (?=chain|set)/g, "}\n")}\n}\n`,
+          );
+          await server.ask(["apply", "-f", server.file(rules)]);
+          const found = await explain(protocol, cell.public, cell.client);
+          const own = await explain(protocol, cell.public, cell.public);
+          expect(
+            [said(found), said(own)],
+            JSON.stringify([found.obstacles, own.obstacles]),
+          ).toEqual([outside, itself]);
+          const options = { timeout_s: 0.3 };
+          const came = {
+            outside: (await client.who(protocol, cell.public, 6000, options)) === "app",
+            itself: (await server.who(protocol, cell.public, 6000, options)) === "app",
+          };
+          expect(came).toEqual(
+            reaches ?? { outside: outside !== "blocked", itself: itself !== "blocked" },
+          );
+        },
+      );
     });
   }
 }

@@ -14,7 +14,7 @@ import { joinListeners } from "../../rules/listening.js";
 import type { Family } from "../../model/address.js";
 import { type PortRange } from "../../model/mapping.js";
 import { type Rules, emptyRules, allMappings, readRules } from "../../model/rules.js";
-import type { ActiveEngine } from "../../dataplane/types.js";
+import type { ActiveEngine, DataPlane } from "../../dataplane/types.js";
 import { circumstancesOf } from "../../doctor/circumstances.js";
 import { print, type Context } from "../shell/context.js";
 import type { DoctorJson } from "../../json/doctor.js";
@@ -27,7 +27,7 @@ import { count, indent, printable } from "../../words/text.js";
 import { namesOf, type Survey } from "../../doctor/survey.js";
 import { survey } from "../shell/survey.js";
 import { unreachedWarnings } from "../../doctor/unreached.js";
-import { findWarnings } from "../../doctor/warnings.js";
+import { findWarnings, type Warning } from "../../doctor/warnings.js";
 import { isDaemon, unreachableWarning } from "../../doctor/writer.js";
 
 interface Check extends HostCheckOnly {
@@ -74,46 +74,87 @@ async function checkRules(context: Context): Promise<Check[]> {
     return [asCheck("data plane", error)];
   }
   try {
-    const active = dataPlane.active();
-    const rules = active === null ? emptyRules : readRules(active.rules);
-    const listeners = dataPlane.listeners();
-    const { daemon, check } = await askDaemon(context, dataPlane.netnsInode);
-    const warnings = findWarnings(await circumstancesOf(dataPlane, active, listeners, daemon));
-    const registered = listeners.filter(({ protocol, placed }) => protocol === "udp" && placed);
-    const judge = judgeOf(dataPlane, rules);
-    const foreign = auditListeners({ rules, judge, listeners, ephemeral: null }).filter(
-      // Those at a destination of a mapping have a warning, as in `status`.
-      ({ kind, mapping }) => kind === "foreign-address" && mapping === undefined,
-    );
-    const holderOf = await context.reach.holdersOf(foreign.map(({ listener }) => listener));
-    return [
-      check,
-      await fionreadCheck(context, registered),
-      mptcpCheck(rules, listeners, judge, active?.engine ?? null),
-      ...wayChecks(await survey(context, dataPlane, rules), rules),
-      ...conntrackChecks(rules, dataPlane.outputFilters()),
-      ...[
-        ...(await unreachedWarnings(dataPlane, {
-          listeners: () => listeners,
-          holdersOf: (those) => context.reach.holdersOf(those),
-          following: daemon !== null,
-        })),
-        ...warnings,
-      ].map(({ kind, message, remedy, about }) => ({
-        ...warningCheck(kind, message, remedy),
-        ...(about !== undefined && { about }),
-      })),
-      ...foreign.map(({ listener, message, remedy }) => {
-        const who = describeListener(listener, holderOf(listener));
-        const about = [formatPlace(listener)];
-        return { ...warningCheck("foreign address", `${who} ${message}`, remedy), about };
-      }),
-    ];
+    return await checksOf(context, dataPlane);
   } catch (error) {
     return [asCheck("active rules", error)];
   } finally {
     dataPlane.close();
   }
+}
+
+async function checksOf(context: Context, dataPlane: DataPlane): Promise<Check[]> {
+  const active = dataPlane.active();
+  const rules = active === null ? emptyRules : readRules(active.rules);
+  const listeners = dataPlane.listeners();
+  const judge = judgeOf(dataPlane, rules);
+  const { daemon, check } = await askDaemon(context, dataPlane.netnsInode);
+  const checks = [
+    [
+      FIONREAD,
+      async () => {
+        const registered = listeners.filter(({ protocol, placed }) => protocol === "udp" && placed);
+        return [await fionreadCheck(context, registered)];
+      },
+    ],
+    ["MPTCP", () => [mptcpCheck(rules, listeners, judge, active?.engine ?? null)]],
+    [WAYS, async () => wayChecks(await survey(context, dataPlane, rules), rules)],
+    ["answers and conntrack", () => conntrackChecks(rules, dataPlane.outputFilters())],
+    [
+      "unreached",
+      async () => {
+        const found = await unreachedWarnings(dataPlane, {
+          listeners: () => listeners,
+          holdersOf: (those) => context.reach.holdersOf(those),
+          following: daemon !== null,
+        });
+        return found.map(checkOf);
+      },
+    ],
+    [
+      "active rules",
+      async () => {
+        const around = await circumstancesOf(dataPlane, active, listeners, daemon);
+        return findWarnings({ ...around, ephemeralFrom: "any" }).map(checkOf);
+      },
+    ],
+    ["foreign address", async () => await foreignChecks(context, rules, judge, listeners)],
+  ] satisfies (readonly [name: string, act: () => Check[] | Promise<Check[]>])[];
+  const made: Check[] = [check];
+  for (const [name, act] of checks) made.push(...(await tried(name, act)));
+  return made;
+}
+
+/** Returns what a check found, or, if it cannot be made, why. The others do not depend on it. */
+async function tried(name: string, act: () => Check[] | Promise<Check[]>): Promise<Check[]> {
+  try {
+    return await act();
+  } catch (error) {
+    const check = asCheck(name, error);
+    const remedy = check.remedy === "" ? "This was not checked; all else was." : check.remedy;
+    return [{ ...check, remedy }];
+  }
+}
+
+function checkOf({ kind, message, remedy, about }: Warning): Check {
+  return { ...warningCheck(kind, message, remedy), ...(about !== undefined && { about }) };
+}
+
+async function foreignChecks(
+  { reach }: Context,
+  rules: Rules,
+  judge: Judge,
+  listeners: readonly Listener[],
+): Promise<Check[]> {
+  const foreign = auditListeners({ rules, judge, listeners, ephemeral: null }).filter(
+    // Those at a destination of a mapping have a warning, as in `status`.
+    ({ kind, mapping }) => kind === "foreign-address" && mapping === undefined,
+  );
+  const holderOf = await reach.holdersOf(foreign.map(({ listener }) => listener));
+  return foreign.map(({ listener, message, remedy }) => {
+    const who = describeListener(listener, holderOf(listener));
+    const about = [formatPlace(listener)];
+    return { ...warningCheck("foreign address", `${who} ${message}`, remedy), about };
+  });
 }
 
 async function askDaemon(
@@ -134,6 +175,7 @@ async function askDaemon(
 }
 
 const FIONREAD = "FIONREAD of UDP sockets";
+const WAYS = "the way to mappings";
 
 /**
  * Checks FIONREAD: on some kernels, a daemon that asks its socket how much is waiting gets 0 once
@@ -196,14 +238,16 @@ function wayChecks({ found: ways, looked }: Survey, rules: Rules): Check[] {
     const { obstacle, packet } = one;
     const { protocol, local, localPort } = packet;
     const text = `of ${namesOf(one, rules)}, such as ${protocol} ${formatEndpoint(local, localPort)}: ${obstacle.message}`;
-    return obstacle.sure
-      ? warningCheck("in the way", text, obstacle.remedy)
-      : { ...ok, name: "may be in the way", found: text, remedy: obstacle.remedy };
+    if (obstacle.sure) return warningCheck("in the way", text, obstacle.remedy);
+    const name = "may be in the way";
+    return obstacle.kind === "unread"
+      ? warningCheck(name, text, obstacle.remedy)
+      : { ...ok, name, found: text, remedy: obstacle.remedy };
   });
   const left = allMappings(rules).length - looked;
   if (left > 0) {
     const found = `the other ${count(left, "mapping")} were not looked at`;
-    checks.push({ name: "the way to mappings", ok: true, severity: "ok", found, remedy: "" });
+    checks.push({ name: WAYS, ok: true, severity: "ok", found, remedy: "" });
   }
   return checks;
 }

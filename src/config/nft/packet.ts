@@ -6,6 +6,7 @@
 import {
   chainKey,
   type Action,
+  type Base,
   type Branch,
   type Chain,
   type Condition,
@@ -67,10 +68,11 @@ interface Followed extends Pick<Arriving, "interfaceName" | "itself"> {
   readonly untracked: boolean;
 }
 
-type Hook = "output" | "prerouting" | "input";
+type Hook = "output" | "ingress" | "prerouting" | "input";
 /** The priority of conntrack (NF_IP_PRI_CONNTRACK). Before it, no connection is known. */
 const CONNTRACK_PRIORITY = -200;
 const DEEPEST = 32;
+const NO_INTERFACE = "it asks for the interface, and that is not known (--interface)";
 /** Conditions that only packets meet which NAT has led elsewhere before. */
 const WAS_LED = /^"(?:ct status dnat|--ctstate DNAT)"/;
 /**
@@ -103,7 +105,7 @@ class Walk {
     const family = this.#point.family === 4 ? "ip" : "ip6";
     const bases = [...this.#chains.values()]
       .flatMap((chain) => (chain.base?.hook === hook ? [{ chain, base: chain.base }] : []))
-      .filter(({ chain }) => chain.family === "inet" || chain.family === family)
+      .filter(({ chain }) => ["inet", "netdev", family].includes(chain.family))
       // What the machine sends to itself went through NAT on its way out.
       .filter(
         ({ base }) => !(base.type === "nat" && hook === "prerouting" && this.#arriving.itself),
@@ -112,13 +114,27 @@ class Walk {
     let presence = begin;
     for (const { chain, base } of bases) {
       if (presence === undefined) return undefined;
-      const { through, accepted } = this.#chain(chain, presence, { hook, base: chain, depth: 0 });
+      const seen = this.#seesDevice(base.devices);
+      if (seen === false) continue;
+      const before = presence;
+      const begins = { doubt: before.doubt ?? seen };
+      const { through, accepted } = this.#chain(chain, begins, { hook, base: chain, depth: 0 });
       if (through !== undefined && base.policy === "drop") {
         this.findings.push({ what: "drops", chain, rule: null, doubt: through.doubt });
       }
       presence = either(base.policy === "drop" ? undefined : through, accepted);
+      if (seen !== null) presence = either(presence, before);
     }
     return presence;
+  }
+
+  /** Reports whether a chain of these interfaces sees the packet, as `#meets` does. */
+  #seesDevice(devices: Base["devices"]): false | null | string {
+    if (devices === undefined) return null;
+    if (devices === null) return "the interfaces of its chain are not known";
+    const name = this.#interfaceAt("ingress", "in");
+    if (name === null) return NO_INTERFACE;
+    return devices.some((pattern) => matchesName(pattern, name)) ? null : false;
   }
 
   #chain(chain: Chain, begin: Presence, place: Place): Left {
@@ -228,7 +244,7 @@ class Walk {
       }
       case "interface": {
         const name = this.#interfaceAt(hook, condition.direction);
-        if (name === null) return `it asks for the interface, and that is not known (--interface)`;
+        if (name === null) return NO_INTERFACE;
         return condition.names.some((pattern) => matchesName(pattern, name)) !== condition.negated
           ? null
           : false;
@@ -313,8 +329,8 @@ export function judgeSolicitation(
 function follow(chains: readonly Chain[], arriving: Followed): readonly Finding[] {
   const walk = new Walk(new Map(chains.map((chain) => [chainKey(chain), chain])), arriving);
   const hooks: readonly Hook[] = arriving.itself
-    ? ["output", "prerouting", "input"]
-    : ["prerouting", "input"];
+    ? ["output", "ingress", "prerouting", "input"]
+    : ["ingress", "prerouting", "input"];
   let presence: Presence = { doubt: null };
   for (const hook of hooks) {
     if (presence === undefined) break;

@@ -11,7 +11,14 @@ import {
   widestOf,
   type Field,
 } from "./read-set.js";
-import type { Action, Branch, Chain, Condition, Rule } from "./rules.js";
+import {
+  followedFamilies,
+  type Action,
+  type Branch,
+  type Chain,
+  type Condition,
+  type Rule,
+} from "./rules.js";
 import { everything, intersectRegions, type Region } from "./space.js";
 import { ruleText } from "./text.js";
 
@@ -27,18 +34,22 @@ interface NamedSet {
   readonly changes: boolean;
 }
 
-/** Reads chains. `texts` has the rules as nft prints them, by family, table and handle. */
+/**
+ * Reads chains. `texts` has the rules as nft prints them, by family, table and handle; `devices`
+ * has what the JSON may lack, by family, table and chain.
+ */
 export function readNftables(
   items: readonly unknown[],
   texts: ReadonlyMap<string, string>,
+  devices: ReadonlyMap<string, readonly string[]>,
 ): Chain[] {
   const objects = items.map(asObject).filter((item) => item !== null);
   const rules = objects.map((item) => asObject(item["rule"])).filter((rule) => rule !== null);
   const sets = namedSets(objects, rules);
   return objects.flatMap((item) => {
     const chain = asObject(item["chain"]);
-    const family = chain?.["family"];
-    if (chain === null || (family !== "ip" && family !== "ip6" && family !== "inet")) return [];
+    const family = followedFamilies.find((one) => one === chain?.["family"]);
+    if (chain === null || family === undefined) return [];
     const own = rules.filter(
       (rule) =>
         rule["family"] === family &&
@@ -57,10 +68,21 @@ export function readNftables(
               type: word(chain["type"]),
               priority: Number(chain["prio"] ?? 0),
               policy: chain["policy"] === "drop" ? ("drop" as const) : ("accept" as const),
+              ...(chain["hook"] === "ingress" && { devices: devicesOf(chain, devices) }),
             },
       rules: own.map((rule) => readRule(rule, family, sets, texts)),
     };
   });
+}
+
+function devicesOf(
+  chain: Json,
+  listed: ReadonlyMap<string, readonly string[]>,
+): readonly string[] | null {
+  const { dev } = chain;
+  return dev === undefined
+    ? (listed.get(setKey(chain, chain["name"])) ?? null)
+    : [dev].flat().map(word);
 }
 
 function setKey(of: Json, name: unknown): string {
@@ -381,12 +403,12 @@ function destination(key: "redirect" | "dnat", addr: unknown, port: unknown): Ac
 
 function readRule(
   rule: Json,
-  family: "ip" | "ip6" | "inet",
+  family: Chain["family"],
   sets: ReadonlyMap<string, NamedSet>,
   texts: ReadonlyMap<string, string>,
 ): Rule {
   const reader = new Reader(rule, sets);
-  if (family !== "inet") {
+  if (family === "ip" || family === "ip6") {
     reader.conditions.push({ kind: "region", region: ofFamily(family === "ip" ? 4 : 6) });
   }
   const statements = statementsOf(rule);

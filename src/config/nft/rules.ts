@@ -72,10 +72,19 @@ export interface Base {
   readonly type: string;
   readonly priority: number;
   readonly policy: "accept" | "drop";
+  /**
+   * At ingress, the interfaces whose packets it sees (`eth*`: all that begin so), or null if they
+   * are unknown; elsewhere absent, for all.
+   */
+  readonly devices?: readonly string[] | null;
 }
 
+/** The families of nftables whose rules are followed. */
+export const followedFamilies = ["ip", "ip6", "inet", "netdev"] as const;
+type Family = (typeof followedFamilies)[number];
+
 export interface Chain {
-  readonly family: "ip" | "ip6" | "inet";
+  readonly family: Family;
   readonly table: string;
   readonly name: string;
   /** The hook that calls the chain; null when packets come by jumps only. */

@@ -23,29 +23,32 @@ export interface NftSources {
    * JSON.
    */
   readonly texts?: ReadonlyMap<string, string>;
+  /** The interfaces of chains at ingress, by family, table and chain, if the JSON lacks them. */
+  readonly devices?: ReadonlyMap<string, readonly string[]>;
 }
 
 /** Reads all chains. Throws USAGE for what is no ruleset. */
-export function chainsOf({ rulesets, saved, texts = new Map() }: NftSources): Chain[] {
+export function chainsOf({
+  rulesets,
+  saved,
+  texts = new Map(),
+  devices = new Map(),
+}: NftSources): Chain[] {
   return withoutTwins(
-    rulesets.flatMap(({ name, value }) => readNftables(rulesetItems(name, value), texts)),
+    rulesets.flatMap(({ name, value }) => readNftables(rulesetItems(name, value), texts, devices)),
     saved.flatMap(({ name, text, variant }) => readIptables(text, name, variant)),
   );
 }
 
-/** Returns, in words, chains of other families that see packets first: `netdev edge in on eth0`. */
+/** Returns, in words, chains of bridges, which see packets first: `bridge edge in`. */
 export function chainsBefore({ rulesets }: NftSources): string[] {
   return rulesets
     .flatMap(({ name, value }) => rulesetItems(name, value))
     .flatMap((item) => {
       const chain = asObject(asObject(item)?.["chain"]);
-      const family = chain?.["family"];
-      if (chain === null || chain === undefined || chain["hook"] === undefined) return [];
-      if (family !== "netdev" && family !== "bridge") return [];
-      if (chain["hook"] === "egress" || chain["hook"] === "postrouting") return [];
-      const device =
-        chain["dev"] === undefined ? "" : ` on ${[chain["dev"]].flat().map(String).join(", ")}`;
-      return `${family} ${String(chain["table"])} ${String(chain["name"])}${device}`;
+      if (chain?.["family"] !== "bridge" || chain["hook"] === undefined) return [];
+      if (chain["hook"] === "postrouting") return [];
+      return `bridge ${String(chain["table"])} ${String(chain["name"])}`;
     });
 }
 

@@ -134,3 +134,26 @@ export function listedTexts(listing: string): Map<string, string> {
   }
   return texts;
 }
+
+/**
+ * Returns, by family, table and chain, the interfaces of chains at ingress, as `nft list ruleset`
+ * prints them: its JSON may lack them, as that of version 1.0.6 does.
+ */
+export function listedDevices(listing: string): Map<string, string[]> {
+  const devices = new Map<string, string[]>();
+  let table = "";
+  let chain = "";
+  for (const line of listing.split("\n")) {
+    const opened = /^table (\S+) (\S+) \{/.exec(line);
+    if (opened !== null) table = `${opened[1]} ${opened[2]}`;
+    chain = /^\tchain (\S+) \{/.exec(line)?.[1] ?? chain;
+    const named = /^\t\ttype \S+ hook ingress devices?(?: "([^"]+)"| = \{ (.*?) \}) /.exec(line);
+    if (named === null) continue;
+    const names = named[1] === undefined ? (named[2] ?? "").split(", ") : [named[1]];
+    devices.set(
+      `${table} ${chain}`,
+      names.map((name) => name.replaceAll('"', "")),
+    );
+  }
+  return devices;
+}

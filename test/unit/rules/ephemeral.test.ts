@@ -6,12 +6,8 @@ import type { Mapping, PortRange } from "../../../src/model/mapping.js";
 
 const host: EphemeralPorts = { range: { first: 32_768, last: 60_999 }, reserved: [] };
 
-function warnings(
-  ports: readonly PortRange[],
-  changes: Partial<Mapping> = {},
-  of: EphemeralPorts = host,
-): readonly string[] {
-  const mapping: Mapping = {
+function mappingOf(ports: readonly PortRange[], changes: Partial<Mapping> = {}): Mapping {
+  return {
     name: "game",
     protocol: "udp",
     ports,
@@ -22,6 +18,14 @@ function warnings(
     origin: { file: "rules.yaml", line: 3, column: 5 },
     ...changes,
   };
+}
+
+function warnings(
+  ports: readonly PortRange[],
+  changes: Partial<Mapping> = {},
+  of: EphemeralPorts = host,
+): readonly string[] {
+  const mapping = mappingOf(ports, changes);
   return warnOfEphemeralPorts([mapping], of).map(
     ({ severity, file, line, message, hint }) => `${severity} ${file}:${line} ${message} ${hint}`,
   );
@@ -42,6 +46,14 @@ test("TCP, existing: any, a few ports, and ports outside are not", () => {
   expect(warnings(wide, { existing: "any" })).toEqual([]);
   expect(warnings([{ first: 51_820, last: 51_829 }])).toEqual([]);
   expect(warnings([{ first: 20_000, last: 32_767 }])).toEqual([]);
+});
+
+test("any one is reported where that is asked for, but for those that are not handed out", () => {
+  const of = (port: number, host: EphemeralPorts): number =>
+    warnOfEphemeralPorts([mappingOf([{ first: port, last: port }])], host, "any").length;
+  expect(of(51_820, host)).toBe(1);
+  expect(of(53, host)).toBe(0);
+  expect(of(51_820, { ...host, reserved: [{ first: 51_820, last: 51_820 }] })).toBe(0);
 });
 
 test("reserved ports are never handed out", () => {

@@ -101,8 +101,24 @@ describe("what cannot be asked is an error among the other checks", () => {
   test("the rules", async () => {
     world.failures.set("lookAround", failure("INCOMPATIBLE"));
     const { out, status } = await world.end(false, doctor);
-    expect(out).toMatch(/^ok .*\nerror .*: INCOMPATIBLE: it does not work\n {9}Mend it\.\n/);
+    expect(out).toMatch(/^error .*: INCOMPATIBLE: it does not work\n {9}Mend it\.\n/m);
     expect(status).toBe(ExitStatus.failed);
+  });
+
+  test("one check, and all others are made", async () => {
+    const cause = new IlmError("SYSCALL", "sendto: EPERM");
+    world.failures.set("tryFionread", cause);
+    world.failures.set("lookAround", cause);
+    const { checks } = (await world.json("doctor", doctor)) as DoctorJson;
+    expect(checks.filter(({ ok }) => !ok)).toMatchObject(
+      ["FIONREAD of UDP sockets", "the way to mappings"].map((name) => ({
+        name,
+        severity: "error",
+        found: "SYSCALL: sendto: EPERM",
+        remedy: "This was not checked; all else was.",
+      })),
+    );
+    expect(checks.map(({ name }) => name)).toContain("MPTCP");
   });
 
   test("the daemon, and all else is looked at", async () => {
@@ -194,6 +210,20 @@ describe("MPTCP", () => {
 
 describe("the way to mappings", () => {
   const toIpv6 = [{ address: address("fd5e:ed00::10"), port: "same" as const }];
+
+  test("through rules that are not known is a warning, with its remedy", async () => {
+    load({ mappings: [mapping("mail", { ports: [{ first: 25, last: 25 }] })] });
+    for (const firewall of [
+      { chains: [], unfollowed: [], unread: "neither nft nor iptables-save is there to show them" },
+      { chains: [], unfollowed: ["bridge edge in"], unread: null },
+    ]) {
+      world.around = { ...world.around, firewall };
+      const [check, ...more] = await checksNamed("may be in the way");
+      expect(check).toMatchObject({ severity: "warning", ok: false });
+      expect(check?.remedy).not.toBe("");
+      expect(more).toEqual([]);
+    }
+  });
 
   test("that ends before this host is in the way, with its remedy", async () => {
     const on = ["203.0.113.1/32" as Prefix];
