@@ -28,7 +28,7 @@ sample=$destination/etc/ilm/ilm.yaml
 # All but the configuration, which may be the administrator's by now.
 uninstall() {
   rm -rf "$library" "$share/ilm" "$share/doc/ilm"
-  rm -f "$root/bin/ilm" "$units/ilm.service" "$units/ilm@.service" \
+  rm -f "$root/bin/ilm" "$units/ilm.service" "$units/ilm@.service" "$units/ilm-bpffs.service" \
     "$share/man/man1/ilm.1" "$share/man/man1"/ilm-*.1 "$share/man/man5/ilm.yaml.5" \
     "$share/bash-completion/completions/ilm" "$share/zsh/site-functions/_ilm" \
     "$share/fish/vendor_completions.d/ilm.fish"

@@ -174,6 +174,17 @@ describe.each(suites)("on %s", (suite) => {
     await host.must(["systemctl", "daemon-reload"]);
   });
 
+  test("where no BPF file system is mounted, it is mounted for all", async () => {
+    await host.must(["ilm", "unload"]);
+    await host.must(["umount", "/sys/fs/bpf"]);
+    await host.must(["systemctl", "restart", "ilm"]);
+    expect(await host.must(["ilm", "status"])).toMatch(/mappings: +1,/);
+    expect(await host.must(["stat", "--format=%a", "/sys/fs/bpf"])).toBe("1700\n");
+    await host.must(["systemctl", "stop", "ilm"]);
+    expect(await network.client.curl("203.0.113.5", 80)).toBe("from the host");
+    await host.must(["systemctl", "start", "ilm"]);
+  });
+
   test("the manual and the completions are where their programs look", async () => {
     expect(await host.must(["man", "--where", "ilm", "ilm-run"])).toContain("ilm.1.gz");
     expect(await host.must(["bash", "-n", "/usr/share/bash-completion/completions/ilm"])).toBe("");
