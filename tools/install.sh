@@ -28,7 +28,7 @@ sample=$destination/etc/ilm/ilm.yaml
 # All but the configuration, which may be the administrator's by now.
 uninstall() {
   rm -rf "$library" "$share/ilm" "$share/doc/ilm"
-  rm -f "$root/bin/ilm" "$units/ilm.service" "$units/ilm@.service" "$units/ilm-bpffs.service" \
+  rm -f "$root/bin/ilm" "$units/ilm.service" "$units/ilm@.service" "$units/ilm@.path" "$units/ilm-bpffs.service" \
     "$share/man/man1/ilm.1" "$share/man/man1"/ilm-*.1 "$share/man/man5/ilm.yaml.5" \
     "$share/bash-completion/completions/ilm" "$share/zsh/site-functions/_ilm" \
     "$share/fish/vendor_completions.d/ilm.fish"
@@ -72,7 +72,7 @@ install_all() {
   put completions/ilm.zsh "$share/zsh/site-functions/_ilm"
   put completions/ilm.fish "$share/fish/vendor_completions.d/ilm.fish"
   for file in contrib/prometheus/*.yml contrib/grafana/*.json; do put "$file" "$share/ilm/${file#contrib/}"; done
-  for unit in contrib/systemd/*.service; do
+  for unit in contrib/systemd/*; do
     put "$unit" "$units/$(basename "$unit")"
     sed -i "s|/usr/local/bin/ilm|$prefix/bin/ilm|" "$units/$(basename "$unit")"
   done

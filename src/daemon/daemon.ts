@@ -10,6 +10,8 @@ import { givenIn } from "../control/given.js";
 import { IlmError } from "../errors.js";
 import type { WriterLock } from "../kernel/lock.js";
 import { describeLockHolder, findLockHolder } from "../kernel/lock-holder.js";
+import { pathThatEnded } from "../kernel/netns.js";
+import { nameProcess } from "../kernel/process-name.js";
 import { findProcess, userName } from "../kernel/procfs.js";
 import { giveBackMemory, trimMemory } from "../kernel/memory.js";
 import { noActiveRules } from "../model/rules.js";
@@ -70,16 +72,20 @@ export interface DaemonOptions extends Pick<ApplyOptions, "overNewer"> {
 const RESYNC_MS = 30_000;
 /** How often to check whether something was removed. A check costs some milliseconds. */
 const REPAIR_MS = 1_000;
+/** Why the daemon ends when its namespace has lost its name. */
+const NAMELESS = "the namespace has lost its name";
 /** How long a daemon that is being stopped may go on serving. */
 const ENDING_MS = 2_000;
 
 /**
  * Works until SIGTERM, SIGINT or an unload over the socket. The rules stay active, except after an
  * unload. Startup failures that may pass are retried. Throws when it cannot start: LOCKED,
- * CONFIGURATION (the previous rules stay active), and whatever opening the data plane throws.
+ * CONFIGURATION (the previous rules stay active), and whatever opening the data plane throws. Ends
+ * with NETNS when its namespace has lost its name.
  */
 export async function runDaemon(options: DaemonOptions): Promise<void> {
   const { log } = options;
+  nameProcess("ilm");
   const dataPlane = openDataPlane();
   const end = endSignal();
   const manager = new ServiceManager(log);
@@ -98,6 +104,12 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     manager.close();
     end.dispose();
     dataPlane.close();
+  }
+  if ((await end.reason) === NAMELESS) {
+    throw new IlmError("NETNS", "the path of --netns no longer leads to the daemon's namespace", {
+      remedy:
+        "Start it again once there is a namespace of that name; ilm@NAME.path does so by itself.",
+    });
   }
 }
 
@@ -301,6 +313,11 @@ async function work({
     void reconciler.retry();
   }, RESYNC_MS);
   const guard = setInterval(() => {
+    const path = pathThatEnded();
+    if (path !== null) {
+      log.log("error", `${path} is gone, or is another network namespace by now`);
+      end.now(NAMELESS);
+    }
     void reconciler.repair();
   }, REPAIR_MS);
   const onHangUp = (): void => {

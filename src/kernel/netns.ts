@@ -1,5 +1,5 @@
 /** The network namespace of the main thread. */
-import { closeSync, openSync, statSync } from "node:fs";
+import { type Stats, closeSync, openSync, statSync } from "node:fs";
 import { MINIMUM_KERNEL } from "./minimum.js";
 import { IlmError } from "../errors.js";
 import {
@@ -16,6 +16,9 @@ import {
 
 /** The main thread's namespace: `/proc/self/ns` is that of the thread group's leader. */
 export const ownNetnsPath = "/proc/self/ns/net";
+
+/** The path by which this process entered its namespace; null when it was started in it. */
+let enteredBy: string | null = null;
 
 /**
  * Moves the main thread into a namespace, given as a path or a name below /run/netns. Must run
@@ -43,6 +46,25 @@ export function enterNetns(pathOrName: string): void {
   } finally {
     closeSync(fd);
   }
+  enteredBy = path;
+}
+
+/**
+ * Returns the path by which this process entered its namespace, when it leads there no more: it is
+ * gone, or another namespace has the name. Returns null otherwise, and for paths of a process,
+ * which end before their namespace.
+ */
+export function pathThatEnded(): string | null {
+  if (enteredBy === null || enteredBy.startsWith("/proc/")) return null;
+  const own = statSync(ownNetnsPath);
+  let found: Stats | undefined;
+  try {
+    found = statSync(enteredBy, { throwIfNoEntry: false });
+  } catch {
+    // What cannot be looked at may well be there.
+    return null;
+  }
+  return found?.ino === own.ino && found.dev === own.dev ? null : enteredBy;
 }
 
 /**
