@@ -164,6 +164,21 @@ describe.each(suites)("on %s", (suite) => {
     expect(log).not.toMatch(/EPERM|not permitted/i);
   });
 
+  test("it follows another file that it sees, and refuses one that its unit hides", async () => {
+    const source = async (): Promise<string | undefined> =>
+      /^source: +(.*)$/m.exec(await host.must(["ilm", "status"]))?.[1];
+    await host.must(["cp", "/etc/ilm/ilm.yaml", "/tmp/own.yaml"]);
+    const { status, stderr } = await host.run(["ilm", "apply", "-f", "/tmp/own.yaml"]);
+    expect(stderr).toMatch(/sees no \/tmp\/own.yaml, .*\n.*PrivateTmp=yes.*\/etc\/ilm/);
+    expect(status).toBe(1);
+    expect(await source()).toBe("/etc/ilm/ilm.yaml");
+    await host.must(["mv", "/tmp/own.yaml", "/etc/ilm/own.yaml"]);
+    await host.must(["ilm", "apply", "-f", "/etc/ilm/own.yaml"]);
+    expect(await source()).toBe("/etc/ilm/own.yaml");
+    await host.must(["ilm", "apply", "-f", "/etc/ilm/ilm.yaml"]);
+    await host.must(["rm", "/etc/ilm/own.yaml"]);
+  });
+
   test("from its unit nothing can be mounted, or made writable again", async () => {
     const tries = (command: string): Record<string, string> => ({
       "ilm.service.d/tries.conf": `[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStartPre=sh -c '${command}'\n`,
