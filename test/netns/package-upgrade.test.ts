@@ -88,5 +88,15 @@ describe.each(formats)("from the release that writes format %i", (format) => {
     const anyway = refusesNewer(format) ? ["--over-newer"] : [];
     const apply = ["ilm", "apply", "-f", "/etc/ilm/ilm.yaml", ...anyway];
     await underLoad(client, "file", async () => await host.must(apply));
+    if (!refusesNewer(format)) return;
+    // It can take out what it cannot read.
+    await install(newer);
+    await install(older, "--force-downgrade");
+    expect((await host.run(["ilm", "status"])).stderr).toContain("a newer version of ilm made");
+    const addresses = ["ip", "-o", "address", "show", "dev", "lo"];
+    expect(await host.must(addresses)).toContain(`${addressesOf[4].daemon}/`);
+    await host.must(["dpkg", "--remove", "ilm"]);
+    expect(await host.run(["test", "-e", "/sys/fs/bpf/ilm"])).toMatchObject({ status: 1 });
+    expect(await host.must(addresses)).not.toContain(`${addressesOf[4].daemon}/`);
   });
 });
