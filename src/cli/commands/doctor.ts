@@ -50,7 +50,7 @@ export async function doctor(context: Context): Promise<ExitStatus> {
     });
     const verdict =
       errors + warnings === 0
-        ? "all is well"
+        ? "no errors, no warnings"
         : `${count(errors, "error")}, ${count(warnings, "warning")}`;
     return `${lines.join("")}\n${verdict}\n`;
   });
@@ -253,23 +253,27 @@ function wayChecks({ found: ways, looked }: Survey, rules: Rules): Check[] {
 }
 
 /**
- * Warns of answers whose port is changed while OUTPUT has a filter. The change comes after
- * conntrack, to which such answers are new flows.
+ * Says that filters at OUTPUT are not followed, and warns of answers whose port is changed there.
+ * The change comes after conntrack, to which such answers are new flows.
  */
 function conntrackChecks(rules: Rules, filtered: readonly Family[]): Check[] {
-  if (filtered.length === 0) return [];
+  if (filtered.length === 0 || rules === emptyRules) return [];
+  const families = filtered.map((family) => `IPv${family}`).join(", ");
   const changed = allMappings(rules).filter(
     ({ protocol, ports, to }) =>
       protocol === "udp" &&
       to.some(({ port }) => port !== "same" && ports.some((range) => !isOnly(range, port))),
   );
-  if (changed.length === 0) return [];
+  if (changed.length === 0) {
+    const found = `there is a filter at OUTPUT (${families}): whether it passes what daemons answer was not looked at`;
+    return [{ name: "answers", ok: true, severity: "ok", found, remedy: "" }];
+  }
   const names = changed.slice(0, 5).map(({ name }) => printable(name));
   const more = changed.length > 5 ? ` and ${changed.length - 5} more` : "";
   return [
     warningCheck(
       "answers and conntrack",
-      `there is a filter at OUTPUT (${filtered.map((family) => `IPv${family}`).join(", ")}), and answers of ${names.join(", ")}${more} leave the daemon with another port than was dialled: to conntrack they are new flows`,
+      `there is a filter at OUTPUT (${families}), and answers of ${names.join(", ")}${more} leave the daemon with another port than was dialled: to conntrack they are new flows`,
       "Harmless where OUTPUT accepts new flows. Otherwise accept what comes from the daemon's port there (`udp sport PORT accept`), or let the daemon listen on the dialled port: docs/decisions/0019.",
     ),
   ];
