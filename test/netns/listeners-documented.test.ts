@@ -69,6 +69,19 @@ test("the programs on interfaces are attached only while the rules need them", a
   }
 });
 
+test("programs that are not needed leave the interfaces at once, and can come back at once", async () => {
+  const { server } = network;
+  await server.apply(text);
+  const before = pinnedPaths(server.inode).filter((path) => /-\d+$/.test(path));
+  expect(before.length).toBeGreaterThanOrEqual(4);
+  for (let round = 0; round < 10; round += 1) {
+    server.switchOffAndOn();
+    const now = pinnedPaths(server.inode).filter((path) => /-\d+$/.test(path));
+    expect(now, `round ${round}`).toEqual(before);
+  }
+  await server.reset();
+});
+
 for (const family of families) {
   const cell = addressesOf[family];
 

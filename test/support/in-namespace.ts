@@ -58,6 +58,17 @@ export async function applyFile(
   }
 }
 
+/** What `ilm off` and `ilm on` do, with nothing between them. */
+export function switchOffAndOn(netns: string): void {
+  const dataPlane = openIn(netns);
+  try {
+    dataPlane.setOff(true);
+    dataPlane.setOff(false);
+  } finally {
+    dataPlane.close();
+  }
+}
+
 /** What went wrong in the kernel, as `status` tells it; null: nothing is loaded. */
 export function faultsIn(netns: string): Faults | null {
   const dataPlane = openIn(netns);

@@ -117,6 +117,11 @@ export class Server extends Namespace {
     await library.unload(this.path);
   }
 
+  /** What `ilm off` and `ilm on` do, with nothing between them. */
+  switchOffAndOn(): void {
+    library.switchOffAndOn(this.path);
+  }
+
   /** What went wrong in the kernel, as `status` tells it. Throws when nothing is loaded. */
   faults(): Faults {
     const faults = library.faultsIn(this.path);

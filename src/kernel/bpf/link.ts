@@ -145,8 +145,15 @@ export class KnownLinks {
     return this.#ids.has(name) && !names.includes(name);
   }
 
-  /** Removes the pin of a link that is not needed any more. */
+  /**
+   * Detaches a link that is not needed any more, and removes its pin. The pin alone would do so
+   * some time later (kernel/bpf/inode.c, bpf_free_inode, after a grace period): until then the
+   * program could not be attached there again.
+   */
   remove(folder: Folder, name: string): void {
+    const link = openLink(folder, name);
+    link?.detach();
+    link?.close();
     folder.remove(name);
     this.#ids.delete(name);
   }
