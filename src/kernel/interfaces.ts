@@ -33,6 +33,14 @@ export function interfaces(): Map<number, string> {
   return found;
 }
 
+/** Yields what the kernel says of each interface: its index, and the message (struct ifinfomsg). */
+function* described(): Generator<readonly [index: number, body: Uint8Array]> {
+  const request = message(RTM_GETLINK, NLM_F_DUMP, new Uint8Array(IFINFOMSG));
+  for (const body of talk("RTM_GETLINK", request)) {
+    yield [new DataView(body.buffer, body.byteOffset).getUint32(4, true), body];
+  }
+}
+
 /** The state of an interface. */
 export interface Link {
   readonly up: boolean;
@@ -47,11 +55,9 @@ export interface Link {
 /** Returns the state of each interface: index -> state. */
 export function links(): Map<number, Link> {
   const found = new Map<number, Link>();
-  const request = message(RTM_GETLINK, NLM_F_DUMP, new Uint8Array(IFINFOMSG));
-  for (const body of talk("RTM_GETLINK", request)) {
-    const view = new DataView(body.buffer, body.byteOffset);
-    const flags = view.getUint32(8, true);
-    found.set(view.getUint32(4, true), {
+  for (const [index, body] of described()) {
+    const flags = new DataView(body.buffer, body.byteOffset).getUint32(8, true);
+    found.set(index, {
       up: (flags & IFF_UP) !== 0,
       carrier: (flags & IFF_LOWER_UP) !== 0,
       resolves: (flags & (IFF_LOOPBACK | IFF_POINTOPOINT | IFF_NOARP)) === 0,
@@ -64,9 +70,7 @@ export function links(): Map<number, Link> {
 /** Returns the indexes of the VRF devices. */
 export function vrfIndexes(): number[] {
   const found: number[] = [];
-  const request = message(RTM_GETLINK, NLM_F_DUMP, new Uint8Array(IFINFOMSG));
-  for (const body of talk("RTM_GETLINK", request)) {
-    const index = new DataView(body.buffer, body.byteOffset).getUint32(4, true);
+  for (const [index, body] of described()) {
     if (isOfKind(body, IFLA_INFO_KIND, "vrf")) found.push(index);
   }
   return found;
@@ -89,9 +93,7 @@ function isOfKind(body: Uint8Array, attributeOfKind: number, wanted: string): bo
  */
 export function xdpIndexes(): Set<number> {
   const found = new Set<number>();
-  const request = message(RTM_GETLINK, NLM_F_DUMP, new Uint8Array(IFINFOMSG));
-  for (const body of talk("RTM_GETLINK", request)) {
-    const index = new DataView(body.buffer, body.byteOffset).getUint32(4, true);
+  for (const [index, body] of described()) {
     for (const [type, xdp] of attributes(body, IFINFOMSG)) {
       if ((type & NLA_TYPE_MASK) !== IFLA_XDP) continue;
       for (const [kind, mode] of attributes(xdp, 0)) {

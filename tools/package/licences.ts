@@ -24,22 +24,19 @@ function readManifest(folder: string): Manifest {
   return JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as Manifest;
 }
 
-/** Reads the licence of a package in that folder. Throws when it has none. */
-function containedIn(name: string, folder: string): Contained {
-  const { version, license, homepage, repository } = readManifest(folder);
-  const source = typeof repository === "object" ? repository.url : (repository ?? homepage ?? "");
-  return containedAs({ name, version, license, source }, folder);
-}
-
+/** Adds the licence in that folder. Throws when there is none. */
 function containedAs(what: Omit<Contained, "text">, folder: string): Contained {
   const file = readdirSync(folder).find((entry) => /^licen[cs]e(\.(txt|md))?$/i.test(entry));
   if (file === undefined) throw new Error(`${what.name} has no file with its licence`);
   return { ...what, text: readFileSync(join(folder, file), "utf8").trim() };
 }
 
-function contained(name: string, folder = join("node_modules", name)): Contained {
+function contained(name: string): Contained {
+  const folder = join("node_modules", name);
   if (!existsSync(folder)) throw new Error(`${folder} is missing: run npm ci`);
-  return containedIn(name, folder);
+  const { version, license, homepage, repository } = readManifest(folder);
+  const source = typeof repository === "object" ? repository.url : (repository ?? homepage ?? "");
+  return containedAs({ name, version, license, source }, folder);
 }
 
 /** Returns the npm packages whose code is in the bundle. */

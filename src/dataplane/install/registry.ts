@@ -58,6 +58,7 @@ import {
   allLinks,
   attach,
   openLink,
+  removeLink,
 } from "../../kernel/bpf/link.js";
 import { type BpfMap, openMap } from "../../kernel/bpf/map.js";
 import type { Folder } from "../../kernel/folder.js";
@@ -1197,8 +1198,5 @@ function isAttached(folder: Folder, hook: Hook | OptionalHook): boolean {
  * (kernel/bpf/inode.c, bpf_free_inode).
  */
 function detachHook(folder: Folder, hook: Hook | OptionalHook): void {
-  const link = openLink(folder, linkName(hook));
-  link?.detach();
-  link?.close();
-  folder.remove(linkName(hook));
+  removeLink(folder, linkName(hook));
 }

@@ -113,6 +113,18 @@ export function openLink(folder: Folder, name: string): BpfLink | undefined {
 }
 
 /**
+ * Detaches a pinned link, if there is one, and removes its pin. Without the pin alone, the kernel
+ * lets go of the program some time later (kernel/bpf/inode.c, bpf_free_inode, after a grace
+ * period): until then it could not be attached to the same interface again.
+ */
+export function removeLink(folder: Folder, name: string): void {
+  const link = openLink(folder, name);
+  link?.detach();
+  link?.close();
+  folder.remove(name);
+}
+
+/**
  * Pinned links that are checked again and again. A link that was there is found by its id, in half
  * as many calls.
  */
@@ -145,16 +157,9 @@ export class KnownLinks {
     return this.#ids.has(name) && !names.includes(name);
   }
 
-  /**
-   * Detaches a link that is not needed any more, and removes its pin. The pin alone would do so
-   * some time later (kernel/bpf/inode.c, bpf_free_inode, after a grace period): until then the
-   * program could not be attached there again.
-   */
+  /** Removes a link that is not needed any more, as `removeLink` does. */
   remove(folder: Folder, name: string): void {
-    const link = openLink(folder, name);
-    link?.detach();
-    link?.close();
-    folder.remove(name);
+    removeLink(folder, name);
     this.#ids.delete(name);
   }
 }
